@@ -1,0 +1,277 @@
+#include "broker/delivery/rate.h"
+
+#include <math.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "broker/delivery/delivery.h"
+#include "broker/memory.h"
+
+enum { BUCKETS_AT_FIRST = 8 };
+
+struct rate_entry {
+    struct rate_entry *newer, *older; /* order of sending */
+    struct rate_entry *chain;         /* hash chain */
+    struct run held;                  /* .chunk NULL: nothing; else a private copy of one frame */
+    uint64_t sent_ms;
+    uint32_t hash, key_len;
+    uint32_t skipped; /* values replaced since the last one sent */
+    char key[];
+};
+
+struct rate {
+    struct subscription *sub;
+    struct rate_entry *oldest, *newest;
+    struct rate_entry **buckets; /* owns */
+    uint32_t bucket_mask, count;
+    double interval_ms;
+    struct timer timer; /* the oldest entry's time */
+};
+
+static struct delivery *delivery_of(const struct rate *rate)
+{
+    return rate->sub->outbox->delivery;
+}
+
+static uint64_t due_ms(const struct rate *rate, const struct rate_entry *entry)
+{
+    return entry->sent_ms + (uint64_t)ceil(rate->interval_ms);
+}
+
+/* ---- entries -------------------------------------------------------------------------------------------- */
+
+static struct rate_entry *entry_find(const struct rate *rate, struct span key, uint32_t hash)
+{
+    struct rate_entry *entry = rate->buckets[hash & rate->bucket_mask];
+    while (entry && !(entry->hash == hash && span_eq(span_of(entry->key, entry->key_len), key)))
+        entry = entry->chain;
+    return entry;
+}
+
+static void entry_link_newest(struct rate *rate, struct rate_entry *entry)
+{
+    entry->newer = NULL;
+    entry->older = rate->newest;
+    *(rate->newest ? &rate->newest->newer : &rate->oldest) = entry;
+    rate->newest = entry;
+}
+
+static void entry_unlink(struct rate *rate, struct rate_entry *entry)
+{
+    *(entry->older ? &entry->older->newer : &rate->oldest) = entry->newer;
+    *(entry->newer ? &entry->newer->older : &rate->newest) = entry->older;
+}
+
+static void entry_release(struct rate *rate, struct rate_entry *entry)
+{
+    if (entry->held.chunk)
+        chunk_unref(&delivery_of(rate)->pool, entry->held.chunk);
+    entry->held.chunk = NULL;
+}
+
+static void entry_free(struct rate *rate, struct rate_entry *entry)
+{
+    entry_unlink(rate, entry);
+    struct rate_entry **at = &rate->buckets[entry->hash & rate->bucket_mask];
+    while (*at != entry)
+        at = &(*at)->chain;
+    *at = entry->chain;
+    rate->count--;
+    entry_release(rate, entry);
+    memory_free(entry, sizeof *entry + entry->key_len);
+}
+
+static bool grow(struct rate *rate)
+{
+    uint32_t size = rate->buckets ? 2 * (rate->bucket_mask + 1) : BUCKETS_AT_FIRST;
+    struct rate_entry **buckets = memory_alloc(size * sizeof *buckets, 0);
+    if (!buckets)
+        return false;
+    memset(buckets, 0, size * sizeof *buckets);
+    for (struct rate_entry *entry = rate->oldest; entry; entry = entry->newer) {
+        entry->chain = buckets[entry->hash & (size - 1)];
+        buckets[entry->hash & (size - 1)] = entry;
+    }
+    if (rate->buckets)
+        memory_free(rate->buckets, (rate->bucket_mask + 1) * sizeof *buckets);
+    rate->buckets = buckets;
+    rate->bucket_mask = size - 1;
+    return true;
+}
+
+static struct rate_entry *entry_new(struct rate *rate, struct span key, uint32_t hash)
+{
+    if (rate->count > rate->bucket_mask && !grow(rate))
+        return NULL;
+    struct rate_entry *entry = memory_alloc(sizeof *entry + key.len, 0);
+    if (!entry)
+        return NULL;
+    memset(entry, 0, sizeof *entry);
+    entry->hash = hash;
+    entry->key_len = (uint32_t)key.len;
+    memcpy(entry->key, key.data, key.len);
+    entry->chain = rate->buckets[hash & rate->bucket_mask];
+    rate->buckets[hash & rate->bucket_mask] = entry;
+    rate->count++;
+    return entry;
+}
+
+/* ---- sending -------------------------------------------------------------------------------------------- */
+
+static void send_frame(struct rate *rate, struct rate_entry *entry, const struct run *frame)
+{
+    struct subscription *sub = rate->sub;
+    uint32_t skipped = entry->skipped;
+    entry->skipped = 0;
+    outbox_push_after_gap(sub->outbox, sub, frame, skipped, NATIVE_GAP_RATE);
+    entry->sent_ms = *delivery_of(rate)->now_ms;
+}
+
+static void send_held(struct rate *rate, struct rate_entry *entry)
+{
+    struct run held = entry->held;
+    entry->held.chunk = NULL;
+    send_frame(rate, entry, &held);
+    chunk_unref(&delivery_of(rate)->pool, held.chunk);
+}
+
+static void arm(struct rate *rate)
+{
+    if (rate->oldest)
+        timer_start(delivery_of(rate)->wheel, &rate->timer, due_ms(rate, rate->oldest));
+}
+
+/* The oldest entries' time has come: held values go out, entries with nothing to hold are forgotten. */
+static void tick(struct timer *timer)
+{
+    struct rate *rate = (struct rate *)((char *)timer - offsetof(struct rate, timer));
+    uint64_t now = *delivery_of(rate)->now_ms;
+    while (rate->oldest && due_ms(rate, rate->oldest) <= now) {
+        struct rate_entry *entry = rate->oldest;
+        if (!entry->held.chunk) {
+            entry_free(rate, entry);
+            continue;
+        }
+        entry_unlink(rate, entry);
+        send_held(rate, entry);
+        entry_link_newest(rate, entry);
+    }
+    arm(rate);
+}
+
+/* At the bound the oldest entry goes; what it held and had skipped is told. */
+static void make_room(struct rate *rate)
+{
+    if (rate->count < rate->sub->queue)
+        return;
+    struct rate_entry *entry = rate->oldest;
+    struct outbox *outbox = rate->sub->outbox;
+    uint32_t lost = entry->held.chunk ? 1 : 0;
+    outbox_push_gap(outbox, rate->sub, entry->skipped, NATIVE_GAP_RATE);
+    outbox_push_gap(outbox, rate->sub, lost, NATIVE_GAP_DROPPED_OLDEST);
+    entry_free(rate, entry);
+}
+
+/* Holds a copy of the frame in place of what was held before. */
+static void hold(struct rate *rate, struct rate_entry *entry, const struct run *frame)
+{
+    struct delivery *delivery = delivery_of(rate);
+    struct chunk *copy = chunk_new_private(&delivery->pool, frame->len);
+    if (!copy) {
+        delivery_condemn(delivery, rate->sub->outbox, OUTBOX_LOST);
+        return;
+    }
+    if (entry->held.chunk) {
+        entry->skipped++;
+        entry_release(rate, entry);
+    }
+    memcpy(copy->data, run_bytes(frame), frame->len);
+    entry->held = *frame;
+    entry->held.chunk = copy;
+    entry->held.off = 0;
+}
+
+static void push_frame(struct rate *rate, const struct run *frame)
+{
+    struct frame_view view = rate->sub->outbox->encoder->frame_view(run_bytes(frame));
+    struct span key = view.key.data ? view.key : view.topic;
+    uint32_t hash = (uint32_t)XXH3_64bits(key.data, key.len);
+    struct rate_entry *entry = entry_find(rate, key, hash);
+    if (entry && due_ms(rate, entry) > *delivery_of(rate)->now_ms) {
+        hold(rate, entry, frame);
+        return;
+    }
+    if (entry) {
+        entry_unlink(rate, entry);
+        if (entry->held.chunk) {
+            entry->skipped++;
+            entry_release(rate, entry);
+        }
+    } else {
+        make_room(rate);
+        entry = entry_new(rate, key, hash);
+        if (!entry) {
+            delivery_condemn(delivery_of(rate), rate->sub->outbox, OUTBOX_LOST);
+            return;
+        }
+    }
+    send_frame(rate, entry, frame);
+    entry_link_newest(rate, entry);
+}
+
+void rate_push(struct subscription *sub, const struct run *run)
+{
+    struct rate *rate = sub->rate;
+    const struct encoder *encoder = sub->outbox->encoder;
+    struct run rest = *run;
+    while (rest.count > 0 && sub->outbox->verdict == OUTBOX_GOOD) {
+        struct run frame = rest;
+        frame.count = 1;
+        frame.len = encoder->frame_bytes(run_bytes(&rest));
+        rest.off += frame.len;
+        rest.len -= frame.len;
+        rest.count--;
+        push_frame(rate, &frame);
+    }
+    arm(rate);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------- */
+
+enum err rate_start(struct subscription *sub, double max_hz)
+{
+    struct rate *rate = memory_alloc(sizeof *rate, 0);
+    if (!rate)
+        return ERR_NO_MEMORY;
+    *rate = (struct rate){.sub = sub, .interval_ms = 1000.0 / max_hz, .timer = {.fire = tick}};
+    if (!grow(rate)) {
+        memory_free(rate, sizeof *rate);
+        return ERR_NO_MEMORY;
+    }
+    sub->rate = rate;
+    return ERR_NONE;
+}
+
+void rate_discard(struct subscription *sub)
+{
+    struct rate *rate = sub->rate;
+    if (!rate)
+        return;
+    timer_stop(delivery_of(rate)->wheel, &rate->timer);
+    while (rate->oldest)
+        entry_free(rate, rate->oldest);
+    memory_free(rate->buckets, (rate->bucket_mask + 1) * sizeof *rate->buckets);
+    memory_free(rate, sizeof *rate);
+    sub->rate = NULL;
+}
+
+void rate_end(struct subscription *sub)
+{
+    struct rate *rate = sub->rate;
+    for (struct rate_entry *entry = rate->oldest; entry; entry = entry->newer)
+        if (entry->held.chunk)
+            send_held(rate, entry);
+    rate_discard(sub);
+}
