@@ -1,0 +1,252 @@
+#include "broker/router/router.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "broker/delivery/blocking.h"
+#include "broker/memory.h"
+#include "proto/topic.h"
+
+enum { FOUND_AT_FIRST = 64 };
+
+/* One filter that another shard wants. */
+struct shard_route {
+    struct route route; /* first */
+    UT_hash_handle hh;
+    size_t key_len; /* of what follows: shard and filter, without a gap */
+    uint8_t shard;
+    char filter[];
+};
+
+enum err router_init(struct router *router, struct delivery *delivery, const struct topic_rules *rules,
+                     const struct router_ops *ops, void *context, unsigned shard, unsigned shards)
+{
+    *router = (struct router){.delivery = delivery,
+                              .rules = rules,
+                              .ops = ops,
+                              .context = context,
+                              .shard = shard,
+                              .shards = shards};
+    router->tree = topic_tree_new();
+    if (!router->tree)
+        return ERR_NO_MEMORY;
+    router->interest = interest_table_new(shard, shards, &ops->interest, context);
+    match_cache_init(&router->cache, ROUTER_CACHE_BYTES);
+    router->found = memory_must(FOUND_AT_FIRST * sizeof(struct subscription *));
+    router->found_cap = FOUND_AT_FIRST;
+    return ERR_NONE;
+}
+
+static void shard_route_free(struct router *router, struct shard_route *remote)
+{
+    HASH_DEL(router->remote, remote);
+    memory_free(remote, sizeof *remote + remote->key_len);
+}
+
+void router_fini(struct router *router)
+{
+    struct shard_route *remote, *next;
+    HASH_ITER(hh, router->remote, remote, next)
+    {
+        topic_tree_remove(router->tree, &remote->route.entry);
+        shard_route_free(router, remote);
+    }
+    match_cache_fini(&router->cache);
+    interest_table_free(router->interest);
+    topic_tree_free(router->tree);
+    free(router->found);
+}
+
+/* ---- the index ------------------------------------------------------------------------------------------ */
+
+static void index_changed(struct router *router, struct span filter)
+{
+    if (filter_is_wildcard(filter))
+        match_cache_forget_all(&router->cache);
+    else
+        match_cache_forget(&router->cache, filter);
+}
+
+enum err router_subscribe(struct router *router, struct local_route *route, struct interest_wait *wait, bool *must_wait)
+{
+    struct span filter = subscription_filter(&route->sub);
+    route->route.kind = ROUTE_LOCAL;
+    enum err e = topic_tree_add(router->tree, filter, &route->route.entry);
+    if (e)
+        return e;
+    e = interest_add(router->interest, filter, wait, must_wait);
+    if (e)
+        topic_tree_remove(router->tree, &route->route.entry);
+    index_changed(router, filter);
+    return e;
+}
+
+void router_unsubscribe(struct router *router, struct local_route *route)
+{
+    struct span filter = subscription_filter(&route->sub);
+    topic_tree_remove(router->tree, &route->route.entry);
+    interest_remove(router->interest, filter);
+    index_changed(router, filter);
+}
+
+static struct shard_route *remote_find(struct router *router, unsigned shard, struct span filter)
+{
+    uint8_t key[1 + UINT16_MAX];
+    struct shard_route *remote = NULL;
+    key[0] = (uint8_t)shard;
+    memcpy(key + 1, filter.data, filter.len);
+    HASH_FIND(hh, router->remote, key, 1 + filter.len, remote);
+    return remote;
+}
+
+enum err router_remote_add(struct router *router, unsigned shard, struct span filter)
+{
+    if (remote_find(router, shard, filter))
+        return ERR_NONE;
+    struct shard_route *remote = memory_alloc(sizeof *remote + 1 + filter.len, 0);
+    if (!remote)
+        return ERR_NO_MEMORY;
+    memset(remote, 0, sizeof *remote);
+    remote->route.kind = ROUTE_SHARD;
+    remote->key_len = 1 + filter.len;
+    remote->shard = (uint8_t)shard;
+    memcpy(remote->filter, filter.data, filter.len);
+    if (topic_tree_add(router->tree, filter, &remote->route.entry)) {
+        memory_free(remote, sizeof *remote + remote->key_len);
+        return ERR_NO_MEMORY;
+    }
+    HASH_ADD_KEYPTR(hh, router->remote, &remote->shard, remote->key_len, remote);
+    index_changed(router, filter);
+    return ERR_NONE;
+}
+
+void router_remote_remove(struct router *router, unsigned shard, struct span filter)
+{
+    struct shard_route *remote = remote_find(router, shard, filter);
+    if (!remote)
+        return;
+    topic_tree_remove(router->tree, &remote->route.entry);
+    shard_route_free(router, remote);
+    index_changed(router, filter);
+}
+
+/* ---- matching ------------------------------------------------------------------------------------------- */
+
+static bool found_room(struct router *router)
+{
+    if (router->found_count < router->found_cap)
+        return true;
+    struct subscription **found = realloc(router->found, 2 * router->found_cap * sizeof(struct subscription *));
+    if (!found) {
+        router->found_failed = true;
+        return false;
+    }
+    router->found = found;
+    router->found_cap *= 2;
+    return true;
+}
+
+/* One copy per connection, under the first SUB that matches; independent subscriptions get theirs besides. */
+static void found_local(struct router *router, struct subscription *sub)
+{
+    struct outbox *outbox = sub->outbox;
+    if (!sub->prefixed) {
+        if (outbox->match_mark == router->mark) {
+            struct subscription **slot = &router->found[outbox->match_slot];
+            if (sub->order < (*slot)->order)
+                *slot = sub;
+            return;
+        }
+        outbox->match_mark = router->mark;
+        outbox->match_slot = (uint32_t)router->found_count;
+    }
+    if (found_room(router))
+        router->found[router->found_count++] = sub;
+}
+
+static void visit(struct topic_entry *entry, void *context)
+{
+    struct router *router = context;
+    struct route *route = (struct route *)entry;
+    if (route->kind == ROUTE_LOCAL)
+        found_local(router, &((struct local_route *)route)->sub);
+    else
+        router->found_shards |= (uint64_t)1 << ((struct shard_route *)route)->shard;
+}
+
+struct match *router_match(struct router *router, struct span topic)
+{
+    struct match *match = match_cache_find(&router->cache, topic);
+    if (match)
+        return match;
+    router->found_count = 0;
+    router->found_shards = 0;
+    router->found_failed = false;
+    if (++router->mark == 0)
+        router->mark = 1;
+    topic_tree_match(router->tree, topic, visit, router);
+    if (router->found_failed)
+        return NULL;
+    return match_cache_put(&router->cache, topic, router->found, (uint32_t)router->found_count, router->found_shards,
+                           router->rules ? topic_rules_find(router->rules, topic) : NULL);
+}
+
+/* ---- routing -------------------------------------------------------------------------------------------- */
+
+/* Pushes to this shard's subscribers; returns one that the publisher must wait for. */
+static struct subscription *push_local(struct router *router, const struct match *match, const struct run *run,
+                                       const struct outbox *publisher)
+{
+    struct subscription *full = NULL;
+    router->delivery->publisher = publisher;
+    for (uint32_t i = 0; i < match->count; i++) {
+        struct subscription *sub = match->subs[i];
+        outbox_push(sub->outbox, sub, run);
+        if (sub->policy == NATIVE_POLICY_BLOCK && !full) {
+            if (blocking_full(sub, publisher) && !outbox_blocked(sub->outbox))
+                outbox_flush(sub->outbox);
+            if (blocking_full(sub, publisher))
+                full = sub;
+        }
+    }
+    router->delivery->publisher = NULL;
+    router->matched += (uint64_t)match->count * run->count;
+    return full;
+}
+
+struct route_result router_publish(struct router *router, const struct match *match, const struct run *run,
+                                   const struct outbox *publisher, uint64_t token)
+{
+    struct route_result result = {0};
+    if (!match->rule || !match->rule->block)
+        token = 0;
+    for (uint64_t left = match->shards; left; left &= left - 1) {
+        unsigned shard = (unsigned)__builtin_ctzll(left);
+        if (!router->ops->forward(router->context, shard, run, token))
+            result.congested = true;
+        result.verdicts += token != 0;
+    }
+    router->published += run->count;
+    result.full = push_local(router, match, run, publisher);
+    delivery_routed(router->delivery, run->len);
+    return result;
+}
+
+struct subscription *router_deliver(struct router *router, const struct run *run, struct span topic)
+{
+    struct match *match = router_match(router, topic);
+    struct subscription *full = match ? push_local(router, match, run, NULL) : NULL;
+    delivery_routed(router->delivery, run->len);
+    return full;
+}
+
+struct subscription *router_find_full(struct router *router, struct span topic, const struct outbox *publisher)
+{
+    struct match *match = router_match(router, topic);
+    for (uint32_t i = 0; match && i < match->count; i++)
+        if (blocking_full(match->subs[i], publisher))
+            return match->subs[i];
+    return NULL;
+}
