@@ -36,7 +36,7 @@ struct cursor {
 
 static inline struct cursor cursor_of(struct span s)
 {
-    return (struct cursor){s.data, s.data + s.len};
+    return (struct cursor){s.data, s.len > 0 ? s.data + s.len : s.data}; /* NULL + 0 is undefined in C */
 }
 
 static inline size_t cursor_left(const struct cursor *c)

@@ -185,8 +185,10 @@ void lws_host_stop(struct lws_host *host)
     lws_context_destroy(host->context);
 }
 
+/* On a loop that is not its own libwebsockets ends in two steps, with the closing of its handles in between. */
 void lws_host_free(struct lws_host *host)
 {
+    lws_context_destroy(host->context);
     ws_free(host->ws);
     free(host);
 }

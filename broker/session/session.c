@@ -260,6 +260,8 @@ bool session_next_frame(struct session *session, size_t frame_max)
         stash_drop(&session->stash, session->env->inbound);
     if (session->stash)
         return next_stashed(session, frame_max);
+    if (session->input.len == 0)
+        return false;
     size_t need = 0;
     enum err e = native_next_frame(&session->input, frame_max, &session->frame, &need);
     session->frame_stashed = false;
@@ -269,7 +271,7 @@ bool session_next_frame(struct session *session, size_t frame_max)
         cut_failed(session, e);
         return false;
     }
-    if (session->input.len == 0 || !keep(session, session->input, need))
+    if (!keep(session, session->input, need))
         return false;
     session->input = (struct span){0};
     return false;
