@@ -145,6 +145,17 @@ static void a_standard_chunk_is_used_again_and_starts_empty(void **state)
     chunk_unref(&pools[0], again);
 }
 
+static void a_kept_chunk_is_not_given_to_one_who_needs_more(void **state)
+{
+    (void)state;
+    chunk_unref(&pools[0], chunk_new_shared(&pools[0], 1));
+    assert_int_equal(pools[0].count, 1);
+    struct chunk *large = chunk_new_shared(&pools[0], CHUNK_BYTES + 1);
+    assert_non_null(large);
+    assert_int_equal(large->cap, CHUNK_BYTES + 1);
+    chunk_unref(&pools[0], large);
+}
+
 static void a_pool_keeps_so_many_and_frees_the_rest(void **state)
 {
     (void)state;
@@ -212,6 +223,7 @@ int main(void)
         CASE(two_mails_of_one_chunk_to_one_shard_are_one_shared_reference_there),
         CASE(a_mail_that_is_never_delivered_gives_its_reference_back),
         CASE(a_standard_chunk_is_used_again_and_starts_empty),
+        CASE(a_kept_chunk_is_not_given_to_one_who_needs_more),
         CASE(a_pool_keeps_so_many_and_frees_the_rest),
         CASE(a_larger_or_private_chunk_is_not_kept),
         CASE(out_of_memory_is_null_but_for_what_the_pool_holds),

@@ -207,6 +207,7 @@ static void one_mail_larger_than_the_bound_is_accepted_when_nothing_is_under_way
     (void)state;
     assert_true(stage(0, 1, 0, 5000));
     assert_false(stage(0, 1, 1, 5000));
+    assert_true(stage(0, 1, 2, 0));
     mailbox_flush(box[0]);
     receive(1);
     mailbox_flush(box[1]);
@@ -239,6 +240,8 @@ static void one_that_was_refused_is_woken_and_told_once_half_is_free(void **stat
     assert_true(stage(0, 1, 1, 600));
     mailbox_flush(box[0]);
     assert_false(stage(0, 1, 2, 100));
+    mailbox_flush(box[2]);
+    assert_int_equal(wakes[0], 0);
     /* 600 are left: more than half. */
     mailbox_flush(box[1]);
     assert_int_equal(wakes[0], 1);
@@ -248,11 +251,26 @@ static void one_that_was_refused_is_woken_and_told_once_half_is_free(void **stat
     mailbox_flush(box[1]);
     assert_int_equal(wakes[0], 2);
     assert_true(receive(0));
+    mailbox_flush(box[1]);
+    assert_int_equal(wakes[0], 2);
     assert_int_equal(heard.credits, 1);
     assert_int_equal(heard.credit[0], 1);
     assert_false(mailbox_congested(box[0]));
     assert_false(receive(0));
     assert_int_equal(heard.credits, 1);
+}
+
+static void a_flush_without_anything_delivered_wakes_nobody(void **state)
+{
+    (void)state;
+    assert_true(stage(0, 1, 0, 1000));
+    mailbox_flush(box[0]);
+    assert_false(stage(0, 1, 1, 100));
+    mailbox_flush(box[1]);
+    assert_int_equal(wakes[0], 0);
+    receive(1);
+    mailbox_flush(box[1]);
+    assert_int_equal(wakes[0], 1);
 }
 
 static void room_is_told_only_when_the_largest_refused_mail_fits(void **state)
@@ -462,6 +480,7 @@ int main(void)
         CASE(one_mail_larger_than_the_bound_is_accepted_when_nothing_is_under_way),
         CASE(bytes_come_back_with_the_receivers_next_flush),
         CASE(one_that_was_refused_is_woken_and_told_once_half_is_free),
+        CASE(a_flush_without_anything_delivered_wakes_nobody),
         CASE(room_is_told_only_when_the_largest_refused_mail_fits),
         CASE(a_sender_that_was_not_refused_is_not_woken_by_what_comes_back),
         CASE(what_was_not_delivered_is_handed_over_staged_or_sent),

@@ -143,6 +143,7 @@ static void time_does_not_run_backwards(void **state)
     timer_start(&wheel, &timer, 5010);
     timer_wheel_advance(&wheel, 10);
     assert_int_equal(fired.count, 0);
+    assert_true(wheel.now_ms == 5000);
     timer_wheel_advance(&wheel, 5010);
     assert_int_equal(fired.count, 1);
 }
