@@ -6,16 +6,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FLAG_LISTEN = 256, FLAG_DATA_DIR, FLAG_SHARDS, FLAG_SET, FLAG_CHECK, FLAG_PRINT, FLAG_REFERENCE, FLAG_VERSION };
+enum {
+    FLAG_LISTEN = 256,
+    FLAG_DATA_DIR,
+    FLAG_SHARDS,
+    FLAG_SET,
+    FLAG_CHECK,
+    FLAG_PRINT,
+    FLAG_REFERENCE,
+    FLAG_VERSION
+};
 
 static const char help[] =
     "usage: sluiced [OPTION]...\n"
     "\n"
-    "The Sluice broker: publish and subscribe over sluice.v1, on raw TCP and WebSocket. Without options it listens on\n"
+    "The Sluice broker: publish and subscribe over sluice.v1, on raw TCP and WebSocket. Without options it "
+    "listens on\n"
     "tcp://127.0.0.1:7400 and ws://127.0.0.1:7480, asks nobody who they are and writes nothing to disk.\n"
     "\n"
     "  -c FILE               configuration (YAML); see docs/configuration.md\n"
-    "      --listen URL      listen here instead: tcp://HOST:PORT or ws://HOST:PORT; may be repeated; port 0 takes\n"
+    "      --listen URL      listen here instead: tcp://HOST:PORT or ws://HOST:PORT; may be repeated; port 0 "
+    "takes\n"
     "                        a free one\n"
     "      --shards N        threads that serve clients (default: one per core)\n"
     "      --set KEY=VALUE   set one option, as in --set limits.max_payload=64KiB; may be repeated\n"
@@ -28,8 +39,10 @@ static const char help[] =
     "  -h, --help            print this and stop\n"
     "\n"
     "When it serves it prints a line `listening URL` for each listener and then `ready`. Logs go to stderr.\n"
-    "Signals: TERM or INT drain and stop, a second one stops at once; HUP reads the configuration again; USR1 opens\n"
-    "log.file again; USR2 writes the state to the log. Exit codes: 0 stopped cleanly, 1 failed, 2 bad usage or\n"
+    "Signals: TERM or INT drain and stop, a second one stops at once; HUP reads the configuration again; "
+    "USR1 opens\n"
+    "log.file again; USR2 writes the state to the log. Exit codes: 0 stopped cleanly, 1 failed, 2 bad usage "
+    "or\n"
     "configuration.\n";
 
 static const char *add_set(struct settings_sources *sources, const char *assignment)

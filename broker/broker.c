@@ -23,16 +23,16 @@ struct broker {
     const struct settings_sources *sources; /* borrows */
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
-    uv_async_t reported;        /* a shard has drained or stopped */
-    uv_timer_t slow;            /* accounts for what the log holds back */
+    uv_async_t reported; /* a shard has drained or stopped */
+    uv_timer_t slow;     /* accounts for what the log holds back */
     unsigned shards;
-    struct shard_loop **loops;  /* owns */
+    struct shard_loop **loops; /* owns */
     _Atomic unsigned drained, stopped;
     bool draining, stopping;
     struct shard_common common;
     struct inbound_budget inbound;
-    struct admission *admission;    /* owns */
-    struct listen_socket *sockets;  /* owns */
+    struct admission *admission;   /* owns */
+    struct listen_socket *sockets; /* owns */
     size_t socket_count;
 };
 
@@ -250,7 +250,8 @@ static void announce(const struct broker *broker)
         printf("listening %s\n", broker->sockets[i].text);
     printf("ready\n");
     fflush(stdout);
-    log_event(LOG_INFO, "ready", LOG_U("shards", broker->shards), LOG_U("memory_limit_bytes", memory_limit()));
+    log_event(LOG_INFO, "ready", LOG_U("shards", broker->shards),
+              LOG_U("memory_limit_bytes", memory_limit()));
 }
 
 static void close_handle(uv_handle_t *handle, void *context)

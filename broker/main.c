@@ -13,7 +13,8 @@ static int flushed(FILE *out)
     return fflush(out) == 0 ? BROKER_CLEAN : BROKER_FAILED;
 }
 
-static int with_settings(enum arguments_action action, struct settings *settings, const struct settings_sources *sources)
+static int with_settings(enum arguments_action action, struct settings *settings,
+                         const struct settings_sources *sources)
 {
     struct config_error error = {0};
     if (settings_load(settings, sources, &error)) {

@@ -31,7 +31,8 @@ struct remote_wait {
 
 /* ---- mail going out ------------------------------------------------------------------------------------- */
 
-static bool stage(struct shard *shard, unsigned to, enum mail_kind kind, const union mail_body *body, uint32_t charge)
+static bool stage(struct shard *shard, unsigned to, enum mail_kind kind, const union mail_body *body,
+                  uint32_t charge)
 {
     struct mail mail = {.kind = (uint16_t)kind};
     _Static_assert(sizeof *body <= sizeof mail.body, "a mail holds every body");
@@ -152,7 +153,8 @@ static void remote_wait_free(struct remote_wait *wait)
 }
 
 /* Without memory to wait with, the verdict is given at once: the subscriber's bound holds all the same. */
-static void wait_for(struct shard *shard, struct subscription *full, unsigned from, uint64_t token, struct span topic)
+static void wait_for(struct shard *shard, struct subscription *full, unsigned from, uint64_t token,
+                     struct span topic)
 {
     struct remote_wait *wait = memory_alloc(sizeof *wait + topic.len, 0);
     if (!wait) {
@@ -191,7 +193,8 @@ static bool remote_waits_go_on(struct shard *shard)
     bool any = wait != NULL;
     for (struct remote_wait *next; wait; wait = next) {
         next = wait->resumed_next;
-        struct subscription *full = router_find_full(&shard->router, span_of(wait->topic, wait->topic_len), NULL);
+        struct subscription *full =
+            router_find_full(&shard->router, span_of(wait->topic, wait->topic_len), NULL);
         if (full) {
             blocking_wait(full, &wait->waiting.waiter);
         } else {
@@ -249,7 +252,8 @@ static void received_interest(struct shard *shard, struct interest_mail *interes
 
 static bool same_interest(const struct interest_mail *a, const struct interest_mail *b)
 {
-    return a->from == b->from && span_eq(span_of(a->filter, a->filter_len), span_of(b->filter, b->filter_len));
+    return a->from == b->from &&
+           span_eq(span_of(a->filter, a->filter_len), span_of(b->filter, b->filter_len));
 }
 
 static void received_interest_gone(struct shard *shard, struct interest_mail *gone)
@@ -327,8 +331,8 @@ enum err shard_init(struct shard *shard, const struct shard_common *common, unsi
                              common->shards);
     if (e)
         goto fail_router;
-    sessions_init(&shard->sessions, &common->sessions, &shard->delivery, &shard->router, &shard->wheel, &shard->clock,
-                  &shard->random, id);
+    sessions_init(&shard->sessions, &common->sessions, &shard->delivery, &shard->router, &shard->wheel,
+                  &shard->clock, &shard->random, id);
     shard->mailbox = mailroom_box(common->mailroom, id);
     return ERR_NONE;
 

@@ -40,17 +40,17 @@ struct shard {
     struct delivery delivery;
     struct router router;
     struct sessions sessions;
-    struct mailbox *mailbox;            /* borrows: this shard's */
-    struct shard_relay *relays;         /* owns; one per shard */
-    unsigned congested;                 /* relays that hold something */
-    struct remote_wait *waiting;        /* all of them */
-    struct remote_wait *resumed;        /* those to be looked at again */
-    struct interest_mail *unplanted;    /* other shards' announcements that memory was short for */
+    struct mailbox *mailbox;         /* borrows: this shard's */
+    struct shard_relay *relays;      /* owns; one per shard */
+    unsigned congested;              /* relays that hold something */
+    struct remote_wait *waiting;     /* all of them */
+    struct remote_wait *resumed;     /* those to be looked at again */
+    struct interest_mail *unplanted; /* other shards' announcements that memory was short for */
 };
 
 /* `seed` decides all that is random. ERR_NO_MEMORY. */
-MUST_CHECK enum err shard_init(struct shard *shard, const struct shard_common *common, unsigned id, uint64_t seed,
-                               uint64_t now_ms, uint64_t unix_ms);
+MUST_CHECK enum err shard_init(struct shard *shard, const struct shard_common *common, unsigned id,
+                               uint64_t seed, uint64_t now_ms, uint64_t unix_ms);
 /* A mail to this shard that is never worked off: releases what it holds. No shard runs any more. */
 void shard_dispose(struct shard *shard, const struct mail *mail);
 /* Ends what is left, without farewells. No shard runs any more, and all mail has been disposed of. */

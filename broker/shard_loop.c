@@ -24,17 +24,17 @@ struct shard_loop {
     uv_loop_t loop;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t busy;              /* runs while a turn left something to do */
-    uv_timer_t timer;            /* the wheel's next work */
-    uint64_t timer_due_ms;       /* UINT64_MAX: not running */
-    uv_async_t wake;             /* mail or commands */
-    _Atomic unsigned commands;   /* enum shard_command, or'ed */
-    struct acceptor *acceptors;  /* owns; one per address of each socket */
+    uv_idle_t busy;             /* runs while a turn left something to do */
+    uv_timer_t timer;           /* the wheel's next work */
+    uint64_t timer_due_ms;      /* UINT64_MAX: not running */
+    uv_async_t wake;            /* mail or commands */
+    _Atomic unsigned commands;  /* enum shard_command, or'ed */
+    struct acceptor *acceptors; /* owns; one per address of each socket */
     size_t acceptor_count;
-    struct tcp_frontend *tcp;    /* owns */
-    struct lws_host *web;        /* owns; NULL without a ws:// listener */
-    uint8_t *receive_buffer;     /* owns */
-    uint64_t adjusted_ms;        /* when the clocks were last compared */
+    struct tcp_frontend *tcp; /* owns */
+    struct lws_host *web;     /* owns; NULL without a ws:// listener */
+    uint8_t *receive_buffer;  /* owns */
+    uint64_t adjusted_ms;     /* when the clocks were last compared */
     bool started, draining, drained, stopping;
 };
 
@@ -151,13 +151,15 @@ static void dump(const struct shard_loop *loop)
     const struct shard *shard = &loop->shard;
     const struct sessions_stats *sessions = &shard->sessions.stats;
     const struct delivery_stats *delivery = &shard->delivery.stats;
-    log_event(LOG_INFO, "state of a shard", LOG_U("shard", shard->id), LOG_U("sessions", shard->sessions.count),
-              LOG_U("opened", sessions->opened), LOG_U("subscriptions", shard->sessions.subs.count),
-              LOG_U("published", shard->router.published), LOG_U("matched", shard->router.matched),
-              LOG_U("delivered", delivery->delivered), LOG_U("writes", delivery->writes),
-              LOG_U("short_writes", delivery->refused), LOG_U("dropped_oldest", delivery->gaps[NATIVE_GAP_DROPPED_OLDEST]),
+    log_event(LOG_INFO, "state of a shard", LOG_U("shard", shard->id),
+              LOG_U("sessions", shard->sessions.count), LOG_U("opened", sessions->opened),
+              LOG_U("subscriptions", shard->sessions.subs.count), LOG_U("published", shard->router.published),
+              LOG_U("matched", shard->router.matched), LOG_U("delivered", delivery->delivered),
+              LOG_U("writes", delivery->writes), LOG_U("short_writes", delivery->refused),
+              LOG_U("dropped_oldest", delivery->gaps[NATIVE_GAP_DROPPED_OLDEST]),
               LOG_U("dropped_newest", delivery->gaps[NATIVE_GAP_DROPPED_NEWEST]),
-              LOG_U("conflated", delivery->gaps[NATIVE_GAP_CONFLATED]), LOG_U("max_hz", delivery->gaps[NATIVE_GAP_RATE]),
+              LOG_U("conflated", delivery->gaps[NATIVE_GAP_CONFLATED]),
+              LOG_U("max_hz", delivery->gaps[NATIVE_GAP_RATE]),
               LOG_U("expired", delivery->gaps[NATIVE_GAP_EXPIRED]), LOG_U("too_slow", delivery->too_slow),
               LOG_U("refused_requests", sessions->refused), LOG_U("faults", sessions->faults),
               LOG_U("memory_bytes", memory_used()));
@@ -242,6 +244,11 @@ static enum err init_frontends(struct shard_loop *loop, char *why, size_t size)
         .notsent_lowat = (unsigned)common->delivery->notsent_lowat,
     };
     loop->tcp = tcp_new(&tcp);
+    if (!loop->tcp) {
+        snprintf(why, size, "cannot start the TCP frontend of shard %u: out of file descriptors",
+                 loop->shard.id);
+        return ERR_IO;
+    }
     if (!listens(loop, LISTEN_WS))
         return ERR_NONE;
     const struct limits_settings *limits = common->sessions.limits;
@@ -254,8 +261,9 @@ static enum err init_frontends(struct shard_loop *loop, char *why, size_t size)
                .wheel = &loop->shard.wheel,
                .clock = &loop->shard.clock,
                .ping_interval_ms = loop->config.http->ping_interval,
-               .message_max = limits->max_frame < WS_GATHER_BYTES ? WS_GATHER_BYTES
-                                                                  : (size_t)limits->max_frame + NATIVE_SIZE_BYTES},
+               .message_max = limits->max_frame < WS_GATHER_BYTES
+                                  ? WS_GATHER_BYTES
+                                  : (size_t)limits->max_frame + NATIVE_SIZE_BYTES},
     };
     loop->web = lws_host_new(&web);
     if (loop->web)
@@ -273,8 +281,9 @@ static enum err listen_on(struct shard_loop *loop, const struct listen_socket *s
             snprintf(why, size, "cannot listen on %s: %s", socket->text, strerror(errno));
             return errno == EADDRINUSE ? ERR_IN_USE : ERR_IO;
         }
-        int e = acceptor_start(&loop->acceptors[loop->acceptor_count++], &loop->loop, fd,
-                               ws ? lws_host_accepted : tcp_accepted, ws ? (void *)loop->web : (void *)loop->tcp);
+        int e =
+            acceptor_start(&loop->acceptors[loop->acceptor_count++], &loop->loop, fd,
+                           ws ? lws_host_accepted : tcp_accepted, ws ? (void *)loop->web : (void *)loop->tcp);
         if (e) {
             snprintf(why, size, "cannot listen on %s: %s", socket->text, uv_strerror(e));
             return ERR_IO;
@@ -303,7 +312,8 @@ static bool init_loop(struct shard_loop *loop, unsigned id)
         return false;
     uint64_t seed = uv_hrtime() ^ ((uint64_t)getpid() << 32) ^ id;
     if (uv_async_init(&loop->loop, &loop->wake, on_wake) == 0) {
-        if (shard_init(&loop->shard, loop->config.common, id, seed, uv_now(&loop->loop), wall_ms()) == ERR_NONE)
+        if (shard_init(&loop->shard, loop->config.common, id, seed, uv_now(&loop->loop), wall_ms()) ==
+            ERR_NONE)
             return true;
         uv_close((uv_handle_t *)&loop->wake, NULL);
         uv_run(&loop->loop, UV_RUN_DEFAULT);

@@ -33,7 +33,8 @@ struct shard_loop;
 
 /* Opens the listening sockets; nothing is accepted before shard_loop_start(). Everything in config is borrowed until
  * shard_loop_free(). NULL: *why explains. Main thread. */
-struct shard_loop *shard_loop_new(const struct shard_loop_config *config, unsigned id, char *why, size_t size);
+struct shard_loop *shard_loop_new(const struct shard_loop_config *config, unsigned id, char *why,
+                                  size_t size);
 /* Starts the thread, once all shards have been made: they wake each other. 0, or a libuv error. Main thread. */
 int shard_loop_start(struct shard_loop *loop);
 /* Any thread. */

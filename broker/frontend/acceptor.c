@@ -30,9 +30,9 @@ static void turn_away(struct acceptor *acceptor)
 /* Whether the error concerns the one connection only (accept(2): treat them like EAGAIN). */
 static bool passing(int error)
 {
-    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == ENETDOWN || error == ENOPROTOOPT ||
-           error == EHOSTDOWN || error == ENONET || error == EHOSTUNREACH || error == EOPNOTSUPP ||
-           error == ENETUNREACH || error == EPERM;
+    return error == ECONNABORTED || error == EINTR || error == EPROTO || error == ENETDOWN ||
+           error == ENOPROTOOPT || error == EHOSTDOWN || error == ENONET || error == EHOSTUNREACH ||
+           error == EOPNOTSUPP || error == ENETUNREACH || error == EPERM;
 }
 
 static bool accept_one(struct acceptor *acceptor)
@@ -66,7 +66,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         ;
 }
 
-int acceptor_start(struct acceptor *acceptor, uv_loop_t *loop, int fd, acceptor_accepted *accepted, void *context)
+int acceptor_start(struct acceptor *acceptor, uv_loop_t *loop, int fd, acceptor_accepted *accepted,
+                   void *context)
 {
     *acceptor = (struct acceptor){.fd = fd, .spare = open_spare(), .accepted = accepted, .context = context};
     int e = uv_poll_init(loop, &acceptor->poll, fd);

@@ -23,7 +23,8 @@ struct acceptor {
 };
 
 /* Takes the listening descriptor. 0, or a libuv error. */
-int acceptor_start(struct acceptor *acceptor, uv_loop_t *loop, int fd, acceptor_accepted *accepted, void *context);
+int acceptor_start(struct acceptor *acceptor, uv_loop_t *loop, int fd, acceptor_accepted *accepted,
+                   void *context);
 /* Stops listening; the memory is free for use when the loop has run its closing handles. Twice is once. */
 void acceptor_stop(struct acceptor *acceptor);
 

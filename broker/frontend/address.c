@@ -61,11 +61,13 @@ enum err listen_url_parse(const char *text, struct listen_url *out, char *why, s
     if (bracketed && (!colon || colon[-1] != ']'))
         colon = NULL;
     if (!colon || !parse_port(colon + 1, &out->port))
-        return refuse(why, size, "cannot listen on '%s': a port from 0 to 65535 is missing, as in tcp://127.0.0.1:7400",
+        return refuse(why, size,
+                      "cannot listen on '%s': a port from 0 to 65535 is missing, as in tcp://127.0.0.1:7400",
                       text);
     size_t len = (size_t)(colon - rest) - (bracketed ? 2 : 0);
     if (len == 0 || len >= sizeof out->host || (!bracketed && memchr(rest, ':', len)))
-        return refuse(why, size, "cannot listen on '%s': write a host in front of the port (IPv6 in brackets)", text);
+        return refuse(why, size,
+                      "cannot listen on '%s': write a host in front of the port (IPv6 in brackets)", text);
     memcpy(out->host, rest + bracketed, len);
     out->host[len] = '\0';
     return ERR_NONE;
@@ -133,7 +135,8 @@ static int open_bound(const struct sockaddr_storage *address, bool shared)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (shared)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (bind(fd, (const struct sockaddr *)address, length_of(address)) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+    if (bind(fd, (const struct sockaddr *)address, length_of(address)) == 0 &&
+        listen(fd, LISTEN_BACKLOG) == 0)
         return fd;
     int e = errno;
     close(fd);
@@ -169,8 +172,8 @@ static enum err probe_failed(const struct sockaddr_storage *address, char *why, 
     return e == EADDRINUSE ? ERR_IN_USE : e == EADDRNOTAVAIL || e == EACCES ? ERR_CONFIG : ERR_IO;
 }
 
-enum err listen_socket_probe(struct listen_socket *out, const struct listen_url *url, bool loopback_only, char *why,
-                             size_t size)
+enum err listen_socket_probe(struct listen_socket *out, const struct listen_url *url, bool loopback_only,
+                             char *why, size_t size)
 {
     *out = (struct listen_socket){.url = *url};
     enum err e = resolve(out, why, size);

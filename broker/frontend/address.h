@@ -40,8 +40,8 @@ struct listen_socket {
 
 /* Resolves the host and finds out, with a plain bind, whether the port is free; a port 0 becomes a free one. ERR_IN_USE,
  * ERR_CONFIG (unknown host, address not of this machine, not loopback although `loopback_only`), ERR_IO; *why explains. */
-MUST_CHECK enum err listen_socket_probe(struct listen_socket *out, const struct listen_url *url, bool loopback_only,
-                                        char *why, size_t size);
+MUST_CHECK enum err listen_socket_probe(struct listen_socket *out, const struct listen_url *url,
+                                        bool loopback_only, char *why, size_t size);
 /* One more listening socket, non-blocking, for one of the addresses: its descriptor, or -1 with errno. */
 int listen_socket_open(const struct listen_socket *socket, size_t address);
 

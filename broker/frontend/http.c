@@ -18,12 +18,18 @@ enum { HEADER_MAX = 512, PATH_BYTES_MAX = 1024, RESPONSE_MAX = 1024 };
 static const struct {
     const char *suffix, *type;
 } types[] = {
-    {".html", "text/html; charset=utf-8"},  {".js", "text/javascript; charset=utf-8"},
-    {".mjs", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-    {".json", "application/json"},          {".map", "application/json"},
-    {".svg", "image/svg+xml"},              {".png", "image/png"},
-    {".ico", "image/x-icon"},               {".webmanifest", "application/manifest+json"},
-    {".txt", "text/plain; charset=utf-8"},  {".woff2", "font/woff2"},
+    {".html", "text/html; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".mjs", "text/javascript; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".json", "application/json"},
+    {".map", "application/json"},
+    {".svg", "image/svg+xml"},
+    {".png", "image/png"},
+    {".ico", "image/x-icon"},
+    {".webmanifest", "application/manifest+json"},
+    {".txt", "text/plain; charset=utf-8"},
+    {".woff2", "font/woff2"},
 };
 
 /* ---- answers -------------------------------------------------------------------------------------------- */
@@ -33,10 +39,11 @@ static int respond(struct lws *wsi, int status, const char *reason, const char *
 {
     uint8_t buffer[LWS_PRE + RESPONSE_MAX];
     char *text = (char *)buffer + LWS_PRE;
-    int len = snprintf(text, RESPONSE_MAX,
-                       "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
-                       "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n%s\r\n%s",
-                       status, reason, strlen(body), extra, body);
+    int len = snprintf(
+        text, RESPONSE_MAX,
+        "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
+        "X-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\n%s\r\n%s",
+        status, reason, strlen(body), extra, body);
     if (len > 0 && len < RESPONSE_MAX)
         (void)lws_write(wsi, (uint8_t *)text, (size_t)len, LWS_WRITE_RAW);
     return -1;
@@ -78,7 +85,8 @@ static bool from_allowed_page(const struct http_settings *http, struct lws *wsi)
 {
     char origin[HEADER_MAX], host[HEADER_MAX];
     bool too_long = lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) >= HEADER_MAX;
-    return !too_long && origin_allowed(http, header(wsi, WSI_TOKEN_ORIGIN, origin), header(wsi, WSI_TOKEN_HOST, host));
+    return !too_long &&
+           origin_allowed(http, header(wsi, WSI_TOKEN_ORIGIN, origin), header(wsi, WSI_TOKEN_HOST, host));
 }
 
 /* ---- upgrades ------------------------------------------------------------------------------------------- */
@@ -104,9 +112,11 @@ int http_upgrade(const struct http_settings *http, struct lws *wsi, const char *
     if (strcasecmp(protocol, "websocket") != 0)
         return refuse(wsi, 400, "Bad Request", "the only upgrade is to websocket\n");
     if (!host_allowed(http, wsi))
-        return refuse(wsi, 403, "Forbidden", "this Host is not served here; http.allowed_hosts permits more\n");
+        return refuse(wsi, 403, "Forbidden",
+                      "this Host is not served here; http.allowed_hosts permits more\n");
     if (!from_allowed_page(http, wsi))
-        return refuse(wsi, 403, "Forbidden", "pages of this Origin may not connect; http.allowed_origins permits more\n");
+        return refuse(wsi, 403, "Forbidden",
+                      "pages of this Origin may not connect; http.allowed_origins permits more\n");
     struct span list = header(wsi, WSI_TOKEN_PROTOCOL, offered);
     if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 && !offers(list, span_str(NATIVE_SUBPROTOCOL)))
         return refuse(wsi, 400, "Bad Request", "the only subprotocol is " NATIVE_SUBPROTOCOL "\n");
@@ -130,7 +140,8 @@ static const char *type_of(const char *path)
 static bool path_is_plain(struct span path)
 {
     for (size_t i = 0; i < path.len; i++)
-        if (path.data[i] < 0x20 || path.data[i] == '\\' || (path.data[i] == '.' && i > 0 && path.data[i - 1] == '/'))
+        if (path.data[i] < 0x20 || path.data[i] == '\\' ||
+            (path.data[i] == '.' && i > 0 && path.data[i - 1] == '/'))
             return false;
     return path.len > 0 && path.data[0] == '/';
 }
@@ -171,7 +182,8 @@ static int serve_file(const struct http_settings *http, struct lws *wsi, struct 
 int http_request(const struct http_settings *http, struct lws *wsi, struct span path)
 {
     if (!host_allowed(http, wsi))
-        return refuse(wsi, 403, "Forbidden", "this Host is not served here; http.allowed_hosts permits more\n");
+        return refuse(wsi, 403, "Forbidden",
+                      "this Host is not served here; http.allowed_hosts permits more\n");
     if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0)
         return refuse(wsi, 411, "Length Required", "requests with a chunked body are not taken\n");
     if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) == 0)

@@ -100,7 +100,8 @@ static void refuse(int fd, const char *text)
     log_event(LOG_WARN, "connection refused", LOG_S("text", text));
     (void)!send(fd, response, (size_t)len, MSG_NOSIGNAL);
     shutdown(fd, SHUT_WR);
-    (void)!recv(fd, ignored, sizeof ignored, 0); /* unread input would reset the connection under the answer */
+    (void)!recv(fd, ignored, sizeof ignored,
+                0); /* unread input would reset the connection under the answer */
     close(fd);
 }
 

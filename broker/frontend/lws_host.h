@@ -19,10 +19,10 @@
 struct lws_host;
 
 struct lws_host_config {
-    uv_loop_t *loop;                  /* borrows, all of them */
+    uv_loop_t *loop; /* borrows, all of them */
     const struct http_settings *http;
     struct admission *admission;
-    unsigned notsent_lowat;           /* bytes; 0: leave the socket alone */
+    unsigned notsent_lowat; /* bytes; 0: leave the socket alone */
     struct ws_config ws;
 };
 

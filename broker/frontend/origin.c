@@ -5,7 +5,8 @@
 
 static bool same_text(struct span a, struct span b)
 {
-    return a.len == b.len && (a.len == 0 || strncasecmp((const char *)a.data, (const char *)b.data, a.len) == 0);
+    return a.len == b.len &&
+           (a.len == 0 || strncasecmp((const char *)a.data, (const char *)b.data, a.len) == 0);
 }
 
 static bool listed(const struct option_list *list, struct span text)
@@ -51,12 +52,14 @@ static bool is_loopback(struct span name)
 bool origin_host_allowed(const struct http_settings *http, struct span host, struct span local)
 {
     struct span name = name_of(host);
-    return name.len > 0 && (is_loopback(name) || same_text(name, local) || listed(&http->allowed_hosts, name));
+    return name.len > 0 &&
+           (is_loopback(name) || same_text(name, local) || listed(&http->allowed_hosts, name));
 }
 
 bool origin_allowed(const struct http_settings *http, struct span origin, struct span host)
 {
-    if (origin.len == 0 || listed(&http->allowed_origins, origin) || listed(&http->allowed_origins, span_str("*")))
+    if (origin.len == 0 || listed(&http->allowed_origins, origin) ||
+        listed(&http->allowed_origins, span_str("*")))
         return true;
     static const char *const schemes[] = {"http://", "https://"};
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {

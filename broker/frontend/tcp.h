@@ -1,6 +1,6 @@
 /*
  * sluice.v1 over raw TCP: one per shard. Reads into one buffer that all connections of the shard share, writes with one
- * send or writev at the end of the turn, and asks the loop for writability only after a short write. Shard thread.
+ * send or sendmsg at the end of the turn, and asks for writability only after a short write. Shard thread.
  *
  * A connection that the broker closes lingers: our side is shut down, what still comes is thrown away until the peer
  * closes too or LINGER_MS are over, because a close with unread input would reset the connection under the farewell.
@@ -22,15 +22,16 @@ enum {
 struct tcp_frontend;
 
 struct tcp_config {
-    uv_loop_t *loop;             /* borrows, all of them */
+    uv_loop_t *loop; /* borrows, all of them */
     struct sessions *sessions;
     struct timer_wheel *wheel;
     struct clock *clock;
     struct admission *admission;
-    uint8_t *receive_buffer;     /* SESSION_INPUT_MAX bytes, shared by the shard's frontends */
-    unsigned notsent_lowat;      /* bytes; 0: leave the socket alone */
+    uint8_t *receive_buffer; /* SESSION_INPUT_MAX bytes, shared by the shard's frontends */
+    unsigned notsent_lowat;  /* bytes; 0: leave the socket alone */
 };
 
+/* NULL when out of descriptors. */
 struct tcp_frontend *tcp_new(const struct tcp_config *config);
 /* Closes lingering connections; all sessions have ended. The loop must run once more before tcp_free(). */
 void tcp_stop(struct tcp_frontend *tcp);

@@ -22,13 +22,14 @@ struct ws_connection {
     struct ws_frontend *ws;     /* borrows; NULL: not a WebSocket */
     struct lws *wsi;            /* borrows */
     struct session *session;    /* borrows; NULL: closing */
-    struct ws_connection *ping_next, *ping_prev; /* in the order of ping_due_ms; while closing, of close_due */
-    uint64_t due_ms;        /* next ping, or the end of patience */
-    size_t message_bytes;   /* of the message that is coming in */
-    uint32_t pair_left;     /* bytes of the pair that is coming in */
+    struct ws_connection *ping_next,
+        *ping_prev;       /* in the order of ping_due_ms; while closing, of close_due */
+    uint64_t due_ms;      /* next ping, or the end of patience */
+    size_t message_bytes; /* of the message that is coming in */
+    uint32_t pair_left;   /* bytes of the pair that is coming in */
     uint8_t head[NATIVE_SIZE_BYTES];
     uint8_t head_len;
-    bool heard;             /* since the last ping fell due */
+    bool heard;       /* since the last ping fell due */
     bool peer_closed; /* it has said Close: what it sends behind that does not count */
     bool closing, close_sent, lost;
 };
@@ -127,7 +128,8 @@ static struct ws_connection *connection_of(const struct transport *transport)
 }
 
 /* What the socket does not take stays in one segment inside libwebsockets, which asks for writability by itself. */
-static ssize_t transport_write(struct transport *transport, const struct iovec *pieces, int count, size_t bytes)
+static ssize_t transport_write(struct transport *transport, const struct iovec *pieces, int count,
+                               size_t bytes)
 {
     struct ws_connection *connection = connection_of(transport);
     (void)count;
@@ -210,7 +212,8 @@ static const struct transport_ops transport_ops = {
 
 static void on_ping_timer(struct timer *timer)
 {
-    struct ws_frontend *ws = (struct ws_frontend *)(void *)((char *)timer - offsetof(struct ws_frontend, pings.timer));
+    struct ws_frontend *ws =
+        (struct ws_frontend *)(void *)((char *)timer - offsetof(struct ws_frontend, pings.timer));
     struct ws_connection *connection;
     while ((connection = due_take(ws, &ws->pings))) {
         if (!connection->heard)
@@ -222,7 +225,8 @@ static void on_ping_timer(struct timer *timer)
 
 static void on_close_timer(struct timer *timer)
 {
-    struct ws_frontend *ws = (struct ws_frontend *)(void *)((char *)timer - offsetof(struct ws_frontend, closes.timer));
+    struct ws_frontend *ws =
+        (struct ws_frontend *)(void *)((char *)timer - offsetof(struct ws_frontend, closes.timer));
     struct ws_connection *connection;
     while ((connection = due_take(ws, &ws->closes)))
         kill_connection(connection);
@@ -232,7 +236,8 @@ static void on_close_timer(struct timer *timer)
 
 int ws_established(struct ws_frontend *ws, struct ws_connection *connection, struct lws *wsi)
 {
-    *connection = (struct ws_connection){.transport = {.ops = &transport_ops, .kind = "ws"}, .ws = ws, .wsi = wsi};
+    *connection =
+        (struct ws_connection){.transport = {.ops = &transport_ops, .kind = "ws"}, .ws = ws, .wsi = wsi};
     connection->session = session_open(ws->config.sessions, &connection->transport, &session_native);
     if (!connection->session)
         return -1;

@@ -19,16 +19,16 @@ struct waiting {
 };
 
 struct hold {
-    struct waiting local;      /* first; for a subscriber of this shard */
-    struct hold *next, *prev;  /* all of the shard */
-    struct hold *ready_next;   /* list of those that are over */
-    struct sessions *env;      /* borrows */
-    struct session *session;   /* borrows; NULL: gone */
-    unsigned verdicts;         /* other shards still to be heard */
-    bool congested;            /* waits for mailboxes */
-    bool ready;                /* in the list */
+    struct waiting local;     /* first; for a subscriber of this shard */
+    struct hold *next, *prev; /* all of the shard */
+    struct hold *ready_next;  /* list of those that are over */
+    struct sessions *env;     /* borrows */
+    struct session *session;  /* borrows; NULL: gone */
+    unsigned verdicts;        /* other shards still to be heard */
+    bool congested;           /* waits for mailboxes */
+    bool ready;               /* in the list */
     uint32_t topic_len, oks_len, ok_count;
-    uint8_t bytes[];           /* the topic, then the OKs that are withheld */
+    uint8_t bytes[]; /* the topic, then the OKs that are withheld */
 };
 
 struct holds {

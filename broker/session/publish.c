@@ -11,7 +11,8 @@ static bool reserved(struct span topic)
     static const char *const names[] = {"$SYS", "$share"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         size_t len = strlen(names[i]);
-        if (topic.len >= len && memcmp(topic.data, names[i], len) == 0 && (topic.len == len || topic.data[len] == '/'))
+        if (topic.len >= len && memcmp(topic.data, names[i], len) == 0 &&
+            (topic.len == len || topic.data[len] == '/'))
             return true;
     }
     return false;
@@ -31,8 +32,8 @@ static enum err judge_topic(const struct sessions *env, struct span topic, const
     return e ? e : ERR_DENIED;
 }
 
-static enum err judge_payload(const struct sessions *env, const struct match *match, const struct native_pub *pub,
-                              const char **text)
+static enum err judge_payload(const struct sessions *env, const struct match *match,
+                              const struct native_pub *pub, const char **text)
 {
     bool ruled = match->rule && match->rule->max_payload;
     if (pub->payload.len <= (ruled ? match->rule->max_payload : env->limits->max_payload))
@@ -59,7 +60,8 @@ static enum err judge_options(struct sessions *env, const struct native_pub *pub
         *text = sessions_text(env, "option %s is not supported by this version", pub->unsupported);
         return ERR_UNSUPPORTED;
     }
-    if (!(pub->flags & NATIVE_PUB_REPLY) || topic_check(pub->reply, (size_t)env->limits->max_topic) == ERR_NONE)
+    if (!(pub->flags & NATIVE_PUB_REPLY) ||
+        topic_check(pub->reply, (size_t)env->limits->max_topic) == ERR_NONE)
         return ERR_NONE;
     *text = "reply is not a valid topic";
     return ERR_BAD_OPTION;
@@ -93,7 +95,8 @@ static enum err note_ok(struct publish_run *open, uint64_t id)
 }
 
 /* Whether the publish continues the open run: the same topic, and room behind it in the chunk and in the batch. */
-static bool continues(const struct publish_run *open, const struct session *session, const struct native_pub *pub)
+static bool continues(const struct publish_run *open, const struct session *session,
+                      const struct native_pub *pub)
 {
     if (open->session != session || !span_eq(open->topic, pub->topic) || open->oks.len >= PUBLISH_OKS_MAX)
         return false;
@@ -209,8 +212,8 @@ static void route(struct session *session, struct publish_run *open)
     struct hold *hold = NULL;
     if (may_block && open->match->shards != 0)
         hold = hold_open(session, open->topic, oks, open->ok_count);
-    struct route_result result = router_publish(env->router, open->match, &open->run, &session->outbox,
-                                                hold ? hold_token(hold) : 0);
+    struct route_result result =
+        router_publish(env->router, open->match, &open->run, &session->outbox, hold ? hold_token(hold) : 0);
     if (!hold && (result.full || result.congested))
         hold = hold_open(session, open->topic, oks, open->ok_count);
     if (hold)

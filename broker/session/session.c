@@ -101,11 +101,13 @@ void session_leave(struct session *session, enum err reason, const char *text, u
     subscribe_end_all(session);
     if (session->outbox.verdict != OUTBOX_GOOD)
         outbox_abandon(&session->outbox);
-    log_event(reason == ERR_SHUTDOWN || reason == ERR_CLOSED ? LOG_DEBUG : LOG_INFO, "connection closed by the broker",
-              LOG_U("session", session->id), LOG_S("code", err_name(reason)), LOG_S("text", text));
+    log_event(reason == ERR_SHUTDOWN || reason == ERR_CLOSED ? LOG_DEBUG : LOG_INFO,
+              "connection closed by the broker", LOG_U("session", session->id),
+              LOG_S("code", err_name(reason)), LOG_S("text", text));
     if (session->protocol->farewell(session, reason, text, after_ms))
         delivery_condemn(env->delivery, &session->outbox, OUTBOX_LOST);
-    arm(session, now_of(session) + (env->draining ? env->settings->drain_window : env->settings->close_timeout));
+    arm(session,
+        now_of(session) + (env->draining ? env->settings->drain_window : env->settings->close_timeout));
     sessions_look_at(session);
 }
 
@@ -159,7 +161,8 @@ static uint64_t watch_idling(struct session *session)
     if (now_of(session) - session->acted_ms < timeout)
         return session->acted_ms + timeout;
     session->env->stats.timeouts++;
-    session_leave(session, ERR_TIMEOUT, "neither published nor subscribed for longer than session.idle_timeout", 0);
+    session_leave(session, ERR_TIMEOUT,
+                  "neither published nor subscribed for longer than session.idle_timeout", 0);
     return UINT64_MAX;
 }
 

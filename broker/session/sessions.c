@@ -69,7 +69,8 @@ static void act_on_verdict(struct session *session)
         session_leave(session, ERR_TOO_SLOW, err_text(ERR_TOO_SLOW), 0);
         break;
     case OUTBOX_FATTEST:
-        session_leave(session, ERR_OVERLOADED, "the broker is at limits.memory and this connection holds most of it", 0);
+        session_leave(session, ERR_OVERLOADED,
+                      "the broker is at limits.memory and this connection holds most of it", 0);
         break;
     case OUTBOX_LOST:
         session_end(session, true);

@@ -35,15 +35,15 @@ struct sessions {
     const char *server_name;                 /* borrows: what WELCOME says */
     unsigned shard;
     uint64_t next_id;
-    struct session *first;       /* all sessions */
+    struct session *first; /* all sessions */
     size_t count;
-    struct session *look;        /* to be looked at, or freed, when the turn ends */
-    struct sub_table subs;       /* all subscriptions by (session, filter) */
+    struct session *look;  /* to be looked at, or freed, when the turn ends */
+    struct sub_table subs; /* all subscriptions by (session, filter) */
     struct session_sub *sub_dead;
-    struct holds holds;          /* publishes that wait */
-    struct publish_run run;      /* the publish under way */
-    struct wire_buf answer;      /* scratch for one answer */
-    char text[128];              /* scratch for the text of one answer */
+    struct holds holds;     /* publishes that wait */
+    struct publish_run run; /* the publish under way */
+    struct wire_buf answer; /* scratch for one answer */
+    char text[128];         /* scratch for the text of one answer */
     bool draining;
     struct sessions_stats stats;
 };

@@ -33,7 +33,8 @@ static inline struct span stash_rest(const struct stash *stash)
 /* Appends; *stash may be NULL before. `want` is how long the whole will be as far as is known (0: not at all): it keeps
  * the last step of growth from overshooting. ERR_LIMIT: this connection's bound; ERR_OVERLOADED: everybody's;
  * ERR_NO_MEMORY. On error nothing is changed. */
-MUST_CHECK enum err stash_append(struct stash **stash, struct inbound_budget *budget, struct span bytes, size_t want);
+MUST_CHECK enum err stash_append(struct stash **stash, struct inbound_budget *budget, struct span bytes,
+                                 size_t want);
 
 /* Gives the memory back; *stash becomes NULL. */
 void stash_drop(struct stash **stash, struct inbound_budget *budget);

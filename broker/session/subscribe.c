@@ -40,17 +40,20 @@ static uint64_t hash_of(const struct session *session, struct span filter)
     return XXH3_64bits_withSeed(filter.data, filter.len, session->id);
 }
 
-static struct session_sub **bucket_of(const struct sub_table *table, const struct session *session, struct span filter)
+static struct session_sub **bucket_of(const struct sub_table *table, const struct session *session,
+                                      struct span filter)
 {
     return &table->buckets[hash_of(session, filter) & table->mask];
 }
 
-static struct session_sub *table_find(const struct sub_table *table, const struct session *session, struct span filter)
+static struct session_sub *table_find(const struct sub_table *table, const struct session *session,
+                                      struct span filter)
 {
     if (table->count == 0)
         return NULL;
     struct session_sub *record = *bucket_of(table, session, filter);
-    while (record && !(record->session == session && span_eq(subscription_filter(&record->route.sub), filter)))
+    while (record &&
+           !(record->session == session && span_eq(subscription_filter(&record->route.sub), filter)))
         record = record->lookup_next;
     return record;
 }
@@ -225,7 +228,8 @@ static enum err judge_filter(struct sessions *env, const struct native_sub *sub,
 static enum err judge_policy(struct sessions *env, struct native_sub *granted, const char **text)
 {
     const struct topic_rule *rule = topic_rules_find_filter(env->rules, granted->filter);
-    if (granted->max_hz > 0 && granted->policy != NATIVE_POLICY_DEFAULT && granted->policy != NATIVE_POLICY_CONFLATE) {
+    if (granted->max_hz > 0 && granted->policy != NATIVE_POLICY_DEFAULT &&
+        granted->policy != NATIVE_POLICY_CONFLATE) {
         *text = "max_hz implies the policy conflate";
         return ERR_BAD_OPTION;
     }

@@ -17,11 +17,11 @@ struct sessions;
 enum { SUBSCRIBE_QUEUE_MAX = 65536 };
 
 struct session_sub {
-    struct local_route route;              /* first */
-    struct session *session;               /* borrows */
-    struct session_sub *next, *prev;       /* all of the session; `next` also links the dead */
-    struct session_sub *lookup_next;       /* hash chain */
-    struct subscribe_wait *wait;           /* owns; the OK that is withheld until all shards know; NULL: answered */
+    struct local_route route;        /* first */
+    struct session *session;         /* borrows */
+    struct session_sub *next, *prev; /* all of the session; `next` also links the dead */
+    struct session_sub *lookup_next; /* hash chain */
+    struct subscribe_wait *wait;     /* owns; the OK that is withheld until all shards know; NULL: answered */
     char filter[];
 };
 
