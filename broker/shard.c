@@ -205,9 +205,16 @@ static bool remote_waits_go_on(struct shard *shard)
     return any;
 }
 
+/* A session that stopped reading because its answers piled up reads on when the turn ends. */
+static void answers_sent(struct outbox *outbox)
+{
+    sessions_look_at(session_of(outbox));
+}
+
 static const struct delivery_ops delivery_ops = {
     .subscription_drained = subscribe_drained,
     .publisher_resumed = publisher_resumed,
+    .answers_sent = answers_sent,
 };
 
 /* ---- mail coming in ------------------------------------------------------------------------------------- */

@@ -22,6 +22,8 @@ struct delivery_ops {
     void (*subscription_drained)(struct subscription *sub);
     /* Publishers that waited for a `block` subscription may go on. */
     void (*publisher_resumed)(struct waiter *waiter);
+    /* An awaited outbox has nothing waiting any more. Not the place to push to it. */
+    void (*answers_sent)(struct outbox *outbox);
 };
 
 struct delivery_stats {

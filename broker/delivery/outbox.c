@@ -344,6 +344,8 @@ static void flush_fast(struct outbox *outbox)
             settle(outbox, &runs[k], runs[k].len, runs[k].count);
     }
     release_fast(outbox);
+    if (outbox->awaited && !outbox->queue)
+        outbox->delivery->ops->answers_sent(outbox);
 }
 
 void outbox_flush(struct outbox *outbox)

@@ -537,6 +537,8 @@ void queue_close(struct queue *queue)
             outbox->transport->ops->want_writable(outbox->transport, false);
     }
     memory_free(queue, sizeof *queue);
+    if (outbox->awaited)
+        outbox->delivery->ops->answers_sent(outbox);
 }
 
 /* ---- evacuation ----------------------------------------------------------------------------------------- */

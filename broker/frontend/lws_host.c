@@ -14,8 +14,9 @@
 #include "proto/native.h"
 
 enum {
-    SERVICE_BUFFER = 64 * 1024, /* read from a socket at a time; one per context */
-    RX_BUFFER = 128,            /* bytes of input in one callback; one per connection, idle ones included */
+    SERVICE_BUFFER = 64 * 1024, /* for sending files, one per context */
+    RX_BUFFER = 128,            /* read from a WebSocket at a time; one per connection, idle ones included */
+    TX_MAX = 1 << 30,           /* written at a time; without it, no more than RX_BUFFER is */
     HEADERS_MAX = 8 * 1024      /* of one request */
 };
 
@@ -134,11 +135,13 @@ static bool make_context(struct lws_host *host)
     /* All zero: the default policy keeps a sorted list of validity timers, which makes connecting O(connections). */
     static const lws_retry_bo_t no_policy;
     static struct lws_protocols protocols[] = {
-        {.name = NATIVE_SUBPROTOCOL, .callback = callback, .rx_buffer_size = RX_BUFFER},
+        {.name = NATIVE_SUBPROTOCOL,
+         .callback = callback,
+         .rx_buffer_size = RX_BUFFER,
+         .tx_packet_size = TX_MAX},
         {0},
     };
     protocols[0].per_session_data_size = ws_connection_bytes();
-    protocols[0].tx_packet_size = 0;
     void *loops[] = {host->config.loop};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
@@ -166,7 +169,8 @@ struct lws_host *lws_host_new(const struct lws_host_config *config)
 {
     struct lws_host *host = memory_must(sizeof *host);
     host->config = *config;
-    host->ws = ws_new(&config->ws);
+    host->config.ws.read_bytes = RX_BUFFER + LWS_PRE;
+    host->ws = ws_new(&host->config.ws);
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
     if (make_context(host))
         return host;
@@ -177,7 +181,7 @@ struct lws_host *lws_host_new(const struct lws_host_config *config)
 
 void lws_host_end_turn(struct lws_host *host)
 {
-    ws_deliver(host->ws);
+    ws_end_turn(host->ws);
 }
 
 void lws_host_stop(struct lws_host *host)

@@ -1,7 +1,9 @@
 #include "broker/frontend/ws.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include <libwebsockets.h>
 
@@ -30,6 +32,8 @@ struct ws_connection {
     uint8_t head[NATIVE_SIZE_BYTES];
     uint8_t head_len;
     bool heard;       /* since the last ping fell due */
+    bool hungry;      /* in the frontend's list */
+    bool paused;      /* reading stopped */
     bool peer_closed; /* it has said Close: what it sends behind that does not count */
     bool closing, close_sent, lost;
 };
@@ -47,6 +51,8 @@ struct ws_frontend {
     struct ws_connection *gathered; /* whose input is in the buffer */
     size_t gathered_bytes;
     uint8_t buffer[WS_GATHER_BYTES];
+    struct ws_connection *hungry[WS_HUNGRY_MAX]; /* borrows; NULL: gone meanwhile */
+    size_t hungry_count;
 };
 
 size_t ws_connection_bytes(void)
@@ -150,7 +156,9 @@ static void transport_want_writable(struct transport *transport, bool wanted)
 
 static void transport_pause_reading(struct transport *transport, bool paused)
 {
-    lws_rx_flow_control(connection_of(transport)->wsi, !paused);
+    struct ws_connection *connection = connection_of(transport);
+    connection->paused = paused;
+    lws_rx_flow_control(connection->wsi, !paused);
 }
 
 static void transport_peer(const struct transport *transport, char *text, size_t size)
@@ -245,7 +253,7 @@ int ws_established(struct ws_frontend *ws, struct ws_connection *connection, str
     return 0;
 }
 
-void ws_deliver(struct ws_frontend *ws)
+static void deliver(struct ws_frontend *ws)
 {
     struct ws_connection *connection = ws->gathered;
     size_t len = ws->gathered_bytes;
@@ -259,7 +267,7 @@ static void gather(struct ws_frontend *ws, struct ws_connection *connection, str
 {
     while (piece.len > 0) {
         if (ws->gathered != connection || ws->gathered_bytes == sizeof ws->buffer)
-            ws_deliver(ws);
+            deliver(ws);
         ws->gathered = connection;
         size_t room = sizeof ws->buffer - ws->gathered_bytes, take = piece.len < room ? piece.len : room;
         memcpy(ws->buffer + ws->gathered_bytes, piece.data, take);
@@ -291,7 +299,7 @@ static void follow_pairs(struct ws_connection *connection, struct span piece)
 /* A fault of the WebSocket layer: libwebsockets sends the Close with its code. */
 static int refuse(struct ws_connection *connection, enum lws_close_status status, const char *text)
 {
-    ws_deliver(connection->ws);
+    deliver(connection->ws);
     lws_close_reason(connection->wsi, status, (unsigned char *)(uintptr_t)text, strlen(text));
     return -1;
 }
@@ -306,6 +314,10 @@ int ws_received(struct ws_frontend *ws, struct ws_connection *connection, struct
         return refuse(connection, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "sluice.v1 is binary");
     if (connection->message_bytes + piece.len + lws_remaining_packet_payload(wsi) > ws->config.message_max)
         return refuse(connection, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message over limits.max_frame");
+    if (!connection->hungry && ws->hungry_count < WS_HUNGRY_MAX) {
+        connection->hungry = true;
+        ws->hungry[ws->hungry_count++] = connection;
+    }
     connection->message_bytes += piece.len;
     follow_pairs(connection, piece);
     gather(ws, connection, piece);
@@ -313,7 +325,7 @@ int ws_received(struct ws_frontend *ws, struct ws_connection *connection, struct
         return 0;
     connection->message_bytes = 0;
     if (connection->pair_left > 0 || connection->head_len > 0) {
-        ws_deliver(ws);
+        deliver(ws);
         if (connection->session)
             session_refuse(connection->session, ERR_PROTOCOL, "a WebSocket message must hold whole frames");
     }
@@ -344,13 +356,46 @@ void ws_closed(struct ws_frontend *ws, struct ws_connection *connection)
     if (!connection->ws)
         return;
     if (ws->gathered == connection)
-        ws_deliver(ws);
+        deliver(ws);
+    for (size_t i = 0; connection->hungry && i < ws->hungry_count; i++)
+        if (ws->hungry[i] == connection)
+            ws->hungry[i] = NULL;
     if (connection->due_ms)
         due_remove(due_list_of(connection), connection);
     if (connection->session)
         session_lost(connection->session);
     connection->session = NULL;
     connection->ws = NULL;
+}
+
+/* Lets libwebsockets read until the socket is empty, or the session has enough for a turn. */
+static void read_on(struct ws_frontend *ws, size_t index)
+{
+    struct ws_connection *connection = ws->hungry[index];
+    struct lws_context *context = lws_get_context(connection->wsi);
+    int fd = lws_get_socket_fd(connection->wsi), waiting = 0;
+    size_t read = 0;
+    if (ioctl(fd, FIONREAD, &waiting))
+        return;
+    while (read < (size_t)waiting && read < WS_GATHER_BYTES) {
+        struct lws_pollfd event = {.fd = fd, .events = POLLIN, .revents = POLLIN};
+        if (!ws->hungry[index] || connection->paused || !connection->session)
+            return;
+        lws_service_fd(context, &event);
+        read += ws->config.read_bytes;
+    }
+}
+
+void ws_end_turn(struct ws_frontend *ws)
+{
+    for (size_t i = 0; i < ws->hungry_count; i++)
+        if (ws->hungry[i])
+            read_on(ws, i);
+    deliver(ws);
+    for (size_t i = 0; i < ws->hungry_count; i++)
+        if (ws->hungry[i])
+            ws->hungry[i]->hungry = false;
+    ws->hungry_count = 0;
 }
 
 /* ---- the frontend --------------------------------------------------------------------------------------- */

@@ -3,8 +3,9 @@
  * here, once per batch and in the room that the batch leaves in front, and handed to libwebsockets raw: one write per
  * connection and turn. Shard thread.
  *
- * Input arrives from libwebsockets in small pieces; those of one connection are gathered until another one's come or the
- * turn ends, so that a burst of publishes is worked off as one.
+ * libwebsockets reads no more at a time than its buffer per connection holds, and that is small because idle connections
+ * hold one, too. So who sent something is read on at the end of the turn, and the pieces are gathered, so that a burst of
+ * publishes is worked off as one.
  */
 #ifndef SLUICE_BROKER_WS_H
 #define SLUICE_BROKER_WS_H
@@ -13,8 +14,9 @@
 #include "broker/session/sessions.h"
 
 enum {
-    WS_CLOSE_MS = 5000,         /* how long a peer may take to answer our Close */
-    WS_GATHER_BYTES = 64 * 1024 /* input of one connection worked off at a time */
+    WS_CLOSE_MS = 5000,          /* how long a peer may take to answer our Close */
+    WS_GATHER_BYTES = 64 * 1024, /* input of one connection worked off at a time */
+    WS_HUNGRY_MAX = 64           /* connections read on in a turn; the others wait for the next */
 };
 
 struct lws;
@@ -27,6 +29,7 @@ struct ws_config {
     struct clock *clock;
     uint64_t ping_interval_ms; /* 0: none */
     size_t message_max;        /* bytes of one message from a client */
+    size_t read_bytes;         /* what libwebsockets reads at a time */
 };
 
 struct ws_frontend *ws_new(const struct ws_config *config);
@@ -44,7 +47,7 @@ int ws_writable(struct ws_connection *connection);
 int ws_peer_closes(struct ws_connection *connection);
 void ws_closed(struct ws_frontend *ws, struct ws_connection *connection);
 
-/* Hands what was gathered to its session. */
-void ws_deliver(struct ws_frontend *ws);
+/* Reads on where something came in during this turn, and hands it to the sessions. */
+void ws_end_turn(struct ws_frontend *ws);
 
 #endif

@@ -113,9 +113,10 @@ void session_leave(struct session *session, enum err reason, const char *text, u
 
 void session_look(struct session *session)
 {
-    if (session->phase != SESSION_LEAVING)
-        return;
-    if (session->outbox.verdict == OUTBOX_LOST)
+    if (session->phase != SESSION_LEAVING) {
+        if (session->paused && session_may_serve(session))
+            session_resume(session);
+    } else if (session->outbox.verdict == OUTBOX_LOST)
         session_end(session, true);
     else if (outbox_empty(&session->outbox))
         session_end(session, false);
@@ -302,7 +303,7 @@ static void set_paused(struct session *session)
     bool paused = session->phase <= SESSION_OPEN && !session_may_serve(session);
     if (paused == session->paused)
         return;
-    session->paused = paused;
+    session->paused = session->outbox.awaited = paused;
     struct transport *transport = session->outbox.transport;
     transport->ops->pause_reading(transport, paused);
 }

@@ -105,7 +105,8 @@ void session_opened(struct session *session, uint32_t keepalive_ms);
 void session_leave(struct session *session, enum err reason, const char *text, uint32_t after_ms);
 /* Goes on where the coroutine waits, with what is stashed. */
 void session_resume(struct session *session);
-/* Whether everything is said that was to be said; ends it then. At the end of the turn. */
+/* Whether everything is said that was to be said: one that is leaving ends then, one that was paused for its unread
+ * answers reads on. At the end of the turn. */
 void session_look(struct session *session);
 /* Closes the transport and lets go of everything. `lost`: no farewell is worth waiting for. */
 void session_end(struct session *session, bool lost);
