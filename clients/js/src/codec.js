@@ -102,6 +102,7 @@ export function payloadBytes(payload) {
 const FRAME_MAX = 1024 * 1024; /* of a broker that names no other limit */
 
 const isUint = value => Number.isInteger(value) && value >= 0;
+const isUint32 = value => isUint(value) && value < 2 ** 32;
 const isText = value => typeof value === 'string';
 const isBytes = value => value instanceof Uint8Array;
 const isMap = value => typeof value === 'object' && value !== null && !Array.isArray(value) && !isBytes(value);
@@ -118,7 +119,7 @@ const SHAPES = {
   [OP.PING]: [],
   [OP.PONG]: [],
   [OP.BYE]: [isText, isText, isUint],
-  [OP.TAG]: [isUint],
+  [OP.TAG]: [isUint32],
 };
 
 /* The frame as an array, checked as far as its op is known; an unknown op is for the caller to ignore. */
