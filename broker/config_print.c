@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "broker/config_lookup.h"
+#include "broker/yaml_text.h"
 
 enum { COMMENT_COLUMNS = 100 };
 
@@ -75,18 +76,6 @@ static void print_comment(FILE *out, const char *indent, const char *text)
     fputc('\n', out);
 }
 
-/* Settings hold neither control characters nor anything but UTF-8, so that two escapes are enough. */
-static void print_string(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
 static void print_value(FILE *out, const struct option *row, const void *settings)
 {
     const void *field = (const char *)settings + row->offset;
@@ -94,7 +83,7 @@ static void print_value(FILE *out, const struct option *row, const void *setting
         const struct option_list *list = field;
         for (size_t i = 0; i < list->count; i++) {
             fputs(i > 0 ? ", " : "[", out);
-            print_string(out, list->item[i]);
+            yaml_text_print(out, list->item[i]);
         }
         fputs(list->count > 0 ? "]" : "[]", out);
         return;
@@ -103,7 +92,7 @@ static void print_value(FILE *out, const struct option *row, const void *setting
     bool fits = option_format(row, settings, text, sizeof text);
     assert(fits);
     if (row->type == OPTION_STRING)
-        print_string(out, text);
+        yaml_text_print(out, text);
     else
         fputs(text, out);
 }

@@ -27,7 +27,7 @@ FLOORS = [
 FLOOR = {room: height for height, floor in enumerate(reversed(FLOORS)) for room in floor}
 
 # What all of the broker stands on, by the first word of the file's name; *_settings counts wherever it lies.
-GROUND = r"(coro|mailbox|metrics|log|timer_wheel|option|limits|machine|memory|clock|random)(_\w+)?"
+GROUND = r"(coro|mailbox|metrics|log|timer_wheel|option|limits|machine|memory|clock|random|yaml_text)(_\w+)?"
 
 # Files with a narrower view than their room.
 ONLY = {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/yaml_text.h"
 #include "proto/topic.h"
 
 static const char *const keys[] = {"filter", "policy", "block", "max_payload", "queue"};
@@ -178,10 +179,8 @@ enum err topic_rules_validate(const struct topic_rules *rules, uint64_t max_fram
 static void print_rule(const struct topic_rule *rule, FILE *out)
 {
     char number[OPTION_NUMBER_TEXT];
-    fputs("  - {filter: \"", out);
-    for (const char *p = rule->filter; *p; p++)
-        fprintf(out, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
-    fputc('"', out);
+    fputs("  - {filter: ", out);
+    yaml_text_print(out, rule->filter);
     if (rule->policy != NATIVE_POLICY_DEFAULT)
         fprintf(out, ", policy: %s", native_policy_name(rule->policy));
     if (rule->block)

@@ -380,7 +380,7 @@ static void what_is_printed_loads_to_the_same_settings(void **state)
     struct settings *s = *state, again;
     loads(s, "limits: {max_payload: 1537, connections_per_address: 7}\n"
              "delivery: {policy: disconnect, block_timeout: 1500ms}\n"
-             "http: {root: \"a \\\"b\\\" \\\\ # gr\xc3\xbc\xc3\x9f: x\", allowed_origins: "
+             "http: {root: \"a \\\"b\\\" \\\\ \\L\\N\\uFEFF # gr\xc3\xbc\xc3\x9f: x\", allowed_origins: "
              "[\"https://a.example\", \"b,c\"]}\n"
              "server.listen: []\n"
              "auth.allow_anonymous: true\n"
