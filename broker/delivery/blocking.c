@@ -70,8 +70,10 @@ void blocking_progress(struct subscription *sub)
 {
     if (!sub->blocking)
         return;
-    if (sub->queued <= sub->queue / 2 &&
-        outbox_bytes(sub->outbox) <= sub->outbox->delivery->settings->queue_bytes / 2)
+    bool room = sub->queued <= sub->queue / 2 &&
+                outbox_bytes(sub->outbox) <= sub->outbox->delivery->settings->queue_bytes / 2;
+    /* With nothing queued it is not full whatever else the connection holds, and there will be no other progress. */
+    if (room || sub->queued == 0)
         blocking_release(sub);
     else
         put_off(sub->blocking);

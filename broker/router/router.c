@@ -196,13 +196,13 @@ struct match *router_match(struct router *router, struct span topic)
 /* ---- routing -------------------------------------------------------------------------------------------- */
 
 /* Pushes to this shard's subscribers; returns one that the publisher must wait for. */
-static struct subscription *push_local(struct router *router, const struct match *match, const struct run *run,
-                                       const struct outbox *publisher)
+static struct subscription *push_local(struct router *router, struct subscription *const *subs, uint32_t count,
+                                       const struct run *run, const struct outbox *publisher)
 {
     struct subscription *full = NULL;
     router->delivery->publisher = publisher;
-    for (uint32_t i = 0; i < match->count; i++) {
-        struct subscription *sub = match->subs[i];
+    for (uint32_t i = 0; i < count; i++) {
+        struct subscription *sub = subs[i];
         outbox_push(sub->outbox, sub, run);
         if (sub->policy == NATIVE_POLICY_BLOCK && !full) {
             if (blocking_full(sub, publisher) && !outbox_blocked(sub->outbox))
@@ -212,7 +212,7 @@ static struct subscription *push_local(struct router *router, const struct match
         }
     }
     router->delivery->publisher = NULL;
-    router->matched += (uint64_t)match->count * run->count;
+    router->matched += (uint64_t)count * run->count;
     return full;
 }
 
@@ -229,7 +229,7 @@ struct route_result router_publish(struct router *router, const struct match *ma
         result.verdicts += token != 0;
     }
     router->published += run->count;
-    result.full = push_local(router, match, run, publisher);
+    result.full = push_local(router, match->subs, match->count, run, publisher);
     delivery_routed(router->delivery, run->len);
     return result;
 }
@@ -237,7 +237,11 @@ struct route_result router_publish(struct router *router, const struct match *ma
 struct subscription *router_deliver(struct router *router, const struct run *run, struct span topic)
 {
     struct match *match = router_match(router, topic);
-    struct subscription *full = match ? push_local(router, match, run, NULL) : NULL;
+    struct subscription *full;
+    if (match)
+        full = push_local(router, match->subs, match->count, run, NULL);
+    else /* no memory to remember what was found: nobody is there to be told, so it is delivered all the same */
+        full = push_local(router, router->found, (uint32_t)router->found_count, run, NULL);
     delivery_routed(router->delivery, run->len);
     return full;
 }

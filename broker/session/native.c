@@ -105,10 +105,10 @@ static void greet(struct session *session)
     enum err e = native_decode_hello(body, count, &hello);
     if (e == ERR_PROTOCOL)
         fault(session, e, "malformed HELLO frame");
+    else if (e == ERR_UNSUPPORTED)
+        fault(session, e, "this broker speaks version 1 of the protocol");
     else if (e)
         fault(session, e, "HELLO with an option of a wrong type or value");
-    else if (hello.version != NATIVE_VERSION)
-        fault(session, ERR_UNSUPPORTED, "this broker speaks version 1 of the protocol");
     else {
         uint32_t keepalive_s = granted_keepalive_s(session->env->settings, &hello);
         require(session, welcome(session, keepalive_s));
@@ -235,12 +235,16 @@ static void run(struct session *session)
 
 /* ---- while a publish is held back ----------------------------------------------------------------------- */
 
-/* Serves a frame that must not wait behind a held-back publish; false: it can. */
-static bool serve_held(struct session *session, struct span frame)
+/* Serves a frame that must not wait behind a held-back publish; false: it can. An UNSUB does not overtake a SUB, which may
+ * be of the same filter: *sub_waits tells of one. */
+static bool serve_held(struct session *session, struct span frame, bool *sub_waits)
 {
     uint32_t op, count;
     struct cursor body;
-    if (native_open(frame, &op, &count, &body) || (op != NATIVE_UNSUB && op != NATIVE_PING))
+    if (native_open(frame, &op, &count, &body))
+        return false;
+    *sub_waits |= op == NATIVE_SUB;
+    if (op != NATIVE_PING && (op != NATIVE_UNSUB || *sub_waits))
         return false;
     serve_request(session, op, body, count);
     return true;
@@ -254,11 +258,12 @@ static void run_held(struct session *session)
     struct span rest = stash_rest(stash), frame;
     uint8_t *keep = stash ? stash->data + stash->at : NULL;
     size_t need, max = (size_t)session->env->limits->max_frame;
+    bool sub_waits = false;
     while (session->phase == SESSION_OPEN && rest.len > 0) {
         const uint8_t *pair = rest.data;
         if (native_next_frame(&rest, max, &frame, &need))
             break;
-        if (serve_held(session, frame))
+        if (serve_held(session, frame, &sub_waits))
             continue;
         memmove(keep, pair, NATIVE_SIZE_BYTES + frame.len);
         keep += NATIVE_SIZE_BYTES + frame.len;

@@ -312,10 +312,14 @@ void session_resume(struct session *session)
 {
     if (session->phase >= SESSION_LEAVING)
         return;
-    session->protocol->run(session);
-    publish_finish(session);
-    if (session->phase >= SESSION_LEAVING)
-        return;
+    bool stopped;
+    do { /* routing the last run may flush the very answers for which serving stopped */
+        session->protocol->run(session);
+        stopped = !session_may_serve(session);
+        publish_finish(session);
+        if (session->phase >= SESSION_LEAVING)
+            return;
+    } while (stopped && session_may_serve(session));
     if (session->input.len > 0 && !keep(session, session->input, 0))
         return;
     session->input = (struct span){0};

@@ -101,7 +101,7 @@ bool sessions_settle(struct sessions *sessions)
             session_look(session);
     }
     subscribe_free_dead(sessions);
-    return more || sessions->look;
+    return more || sessions->look || sessions->delivery->dirty;
 }
 
 /* ---- stopping ------------------------------------------------------------------------------------------- */

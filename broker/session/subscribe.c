@@ -331,7 +331,10 @@ enum err subscribe_add(struct session *session, const struct native_sub *sub, co
     struct session_sub *record = e ? NULL : grant(session, &granted, &e);
     if (!record)
         return e;
-    record->route.sub.order = old ? old->route.sub.order : session->sub_order++;
+    /* What becomes independent or ceases to be is no longer first: what another filter still holds back for the topic
+     * would come late. */
+    bool same_place = old && old->route.sub.prefixed == granted.has_tag;
+    record->route.sub.order = same_place ? old->route.sub.order : session->sub_order++;
     e = enter(record, span_of(env->answer.data, env->answer.len));
     if (e) {
         rate_discard(&record->route.sub);
