@@ -67,9 +67,11 @@ bool input_all(struct input *input, struct sluice_bytes *out)
 static bool take_line(struct input *input, struct sluice_bytes *out)
 {
     size_t left = input->len - input->start;
+    if (left == 0)
+        return false;
     char *line = input->data + input->start;
-    char *newline = left ? memchr(line, '\n', left) : NULL;
-    if (!newline && !(input->ended && left))
+    char *newline = memchr(line, '\n', left);
+    if (!newline && !input->ended)
         return false;
     size_t len = newline ? (size_t)(newline - line) : left;
     *out = sluice_bytes_of(line, len);
