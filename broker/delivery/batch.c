@@ -41,7 +41,8 @@ bool batch_grow(struct batch *batch, size_t bytes)
     return true;
 }
 
-static bool same(const struct batch *batch, const struct chunk_pool *pool, const struct run *runs, size_t count)
+static bool same(const struct batch *batch, const struct chunk_pool *pool, const struct run *runs,
+                 size_t count)
 {
     if (batch->key_count != count || batch->released != pool->released)
         return false;

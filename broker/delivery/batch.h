@@ -21,12 +21,12 @@ struct batch_piece {
 enum { BATCH_PIECES_MAX = 1024 };
 
 struct batch {
-    uint8_t *block;     /* owns: headroom and data */
-    size_t cap;         /* of data */
+    uint8_t *block; /* owns: headroom and data */
+    size_t cap;     /* of data */
     size_t len;
-    struct run *key;    /* owns: the runs that the bytes were made from; key_count 0: not reusable */
+    struct run *key; /* owns: the runs that the bytes were made from; key_count 0: not reusable */
     size_t key_count, key_cap;
-    uint64_t released;  /* the pool's, when the key was taken */
+    uint64_t released; /* the pool's, when the key was taken */
     size_t pieces;
     struct batch_piece piece[BATCH_PIECES_MAX];
 };

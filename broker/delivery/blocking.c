@@ -11,7 +11,8 @@ bool blocking_full(const struct subscription *sub, const struct outbox *publishe
         return false;
     if (sub->outbox->verdict != OUTBOX_GOOD || sub->queued == 0)
         return false;
-    return sub->queued >= sub->queue || outbox_bytes(sub->outbox) >= sub->outbox->delivery->settings->queue_bytes;
+    return sub->queued >= sub->queue ||
+           outbox_bytes(sub->outbox) >= sub->outbox->delivery->settings->queue_bytes;
 }
 
 static void stuck(struct timer *timer)

@@ -23,7 +23,8 @@ void chunk_pool_fini(struct chunk_pool *pool)
     pool->count = 0;
 }
 
-static struct chunk *chunk_setup(struct chunk *chunk, uint32_t alloc, uint32_t head, uint32_t cap, uint32_t stride)
+static struct chunk *chunk_setup(struct chunk *chunk, uint32_t alloc, uint32_t head, uint32_t cap,
+                                 uint32_t stride)
 {
     memset(chunk, 0, head);
     chunk->local_stride = stride;

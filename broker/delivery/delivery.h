@@ -27,12 +27,12 @@ struct delivery_ops {
 };
 
 struct delivery_stats {
-    uint64_t delivered;    /* messages accepted by a socket */
-    uint64_t writes;       /* calls of transport write */
-    uint64_t refused;      /* of them, short or refused */
+    uint64_t delivered;              /* messages accepted by a socket */
+    uint64_t writes;                 /* calls of transport write */
+    uint64_t refused;                /* of them, short or refused */
     uint64_t gaps[NATIVE_GAP_COUNT]; /* messages lost, by reason */
-    uint64_t evacuated;    /* bytes copied out of the log for laggards */
-    uint64_t too_slow, fattest; /* connections given up */
+    uint64_t evacuated;              /* bytes copied out of the log for laggards */
+    uint64_t too_slow, fattest;      /* connections given up */
 };
 
 struct delivery {
@@ -43,15 +43,15 @@ struct delivery {
     struct chunk_pool pool;
     struct wire_log log;
     struct batch batch;
-    struct outbox *dirty;          /* have something to send this turn */
-    struct outbox *condemned;      /* have a verdict that the session must act on */
+    struct outbox *dirty;           /* have something to send this turn */
+    struct outbox *condemned;       /* have a verdict that the session must act on */
     const struct outbox *publisher; /* borrows: whose publish is being routed; NULL: another shard's */
-    struct queue *blocked;         /* the queues of outboxes whose socket refused, any order */
-    uint64_t turn;                 /* number of the loop turn */
-    uint64_t position;             /* bytes routed in this shard since start; the age of queued runs */
-    uint64_t evacuated_at;         /* position of the last pass */
-    uint64_t unflushed;            /* bytes pushed since the last flush */
-    _Atomic uint64_t *fattest;     /* one per shard, borrows: bytes of the fattest outbox while memory is over */
+    struct queue *blocked;          /* the queues of outboxes whose socket refused, any order */
+    uint64_t turn;                  /* number of the loop turn */
+    uint64_t position;              /* bytes routed in this shard since start; the age of queued runs */
+    uint64_t evacuated_at;          /* position of the last pass */
+    uint64_t unflushed;             /* bytes pushed since the last flush */
+    _Atomic uint64_t *fattest; /* one per shard, borrows: bytes of the fattest outbox while memory is over */
     struct delivery_stats stats;
 };
 

@@ -22,7 +22,8 @@ static size_t prefix_max(const struct encoder *encoder, const struct queued *nod
     const struct subscription *sub = node->run.sub;
     if (!sub)
         return 0;
-    return (gaps ? NATIVE_GAP_COUNT * encoder->gap_bytes_max(sub) : 0) + (sub->prefixed ? encoder->prefix_bytes_max : 0);
+    return (gaps ? NATIVE_GAP_COUNT * encoder->gap_bytes_max(sub) : 0) +
+           (sub->prefixed ? encoder->prefix_bytes_max : 0);
 }
 
 static size_t put_gaps(const struct encoder *encoder, const struct queued *node, uint8_t *out)
@@ -36,11 +37,12 @@ static size_t put_gaps(const struct encoder *encoder, const struct queued *node,
 
 /* Appends one piece: the node's gaps if it is the first of the node, the prefix, and `bytes` of frames from `at`.
  * False when the batch is full. */
-static bool add_piece(struct batch *batch, const struct encoder *encoder, const struct queued *node, bool gaps,
-                      uint32_t at, uint32_t bytes, uint32_t count)
+static bool add_piece(struct batch *batch, const struct encoder *encoder, const struct queued *node,
+                      bool gaps, uint32_t at, uint32_t bytes, uint32_t count)
 {
     size_t need = batch->len + prefix_max(encoder, node, gaps) + bytes;
-    if (batch->pieces == BATCH_PIECES_MAX || (batch->pieces > 0 && need > batch->cap) || !batch_grow(batch, need))
+    if (batch->pieces == BATCH_PIECES_MAX || (batch->pieces > 0 && need > batch->cap) ||
+        !batch_grow(batch, need))
         return false;
     struct batch_piece *piece = &batch->piece[batch->pieces++];
     piece->start = (uint32_t)batch->len;
@@ -111,8 +113,8 @@ static void consume_part(struct queue *queue, uint32_t sent)
 }
 
 /* The front piece was sent as far as `sent` bytes, fewer than it has. */
-static void consume_piece_part(struct queue *queue, const struct batch *batch, const struct batch_piece *piece,
-                               uint32_t sent)
+static void consume_piece_part(struct queue *queue, const struct batch *batch,
+                               const struct batch_piece *piece, uint32_t sent)
 {
     if (sent == 0)
         return;

@@ -15,8 +15,8 @@
 struct subscription;
 
 struct frame_view {
-    struct span topic; /* borrows from the frame */
-    struct span key;   /* .data NULL: conflation goes by topic */
+    struct span topic;   /* borrows from the frame */
+    struct span key;     /* .data NULL: conflation goes by topic alone */
     uint64_t expires_ms; /* Unix milliseconds; 0: never */
 };
 
@@ -26,7 +26,8 @@ struct encoder {
     struct frame_view (*frame_view)(const uint8_t *frame);
     /* The loss notice for this subscription: an upper bound, and the bytes (returns their number). */
     size_t (*gap_bytes_max)(const struct subscription *sub);
-    size_t (*put_gap)(uint8_t *out, const struct subscription *sub, uint64_t count, enum native_gap_reason why);
+    size_t (*put_gap)(uint8_t *out, const struct subscription *sub, uint64_t count,
+                      enum native_gap_reason why);
     /* What precedes each message of a subscription whose `prefixed` is set (the native TAG). */
     size_t prefix_bytes_max;
     size_t (*put_prefix)(uint8_t *out, const struct subscription *sub);

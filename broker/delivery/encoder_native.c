@@ -12,7 +12,8 @@ static size_t gap_bytes_max(const struct subscription *sub)
     return native_gap_bytes_max(sub->filter_len);
 }
 
-static size_t put_gap(uint8_t *out, const struct subscription *sub, uint64_t count, enum native_gap_reason why)
+static size_t put_gap(uint8_t *out, const struct subscription *sub, uint64_t count,
+                      enum native_gap_reason why)
 {
     return native_put_gap(out, subscription_filter(sub), count, why);
 }

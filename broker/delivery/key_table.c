@@ -3,30 +3,28 @@
 #include <assert.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "broker/memory.h"
 
 enum { KEYS_AT_FIRST = 16 };
 
-uint32_t key_table_hash(const struct subscription *sub, struct span key)
+uint32_t key_table_hash(const struct subscription *sub, struct value_name name)
 {
-    return (uint32_t)XXH3_64bits_withSeed(key.data, key.len, (uint64_t)(uintptr_t)sub);
+    return value_name_hash(name, (uint64_t)(uintptr_t)sub);
 }
 
-static struct span node_key(const struct queue *queue, const struct queued *node)
+static struct value_name node_name(const struct queue *queue, const struct queued *node)
 {
     struct frame_view view = queue->outbox->encoder->frame_view(run_bytes(&node->run));
-    return view.key.data ? view.key : view.topic;
+    return value_name_of(&view);
 }
 
-struct queued *key_table_find(const struct queue *queue, const struct subscription *sub, struct span key, uint32_t hash)
+struct queued *key_table_find(const struct queue *queue, const struct subscription *sub,
+                              struct value_name name, uint32_t hash)
 {
     if (!queue->keys)
         return NULL;
     for (struct queued *node = queue->keys[hash & queue->key_mask]; node; node = node->key_next)
-        if (node->hash == hash && node->run.sub == sub && span_eq(node_key(queue, node), key))
+        if (node->hash == hash && node->run.sub == sub && value_name_same(node_name(queue, node), name))
             return node;
     return NULL;
 }

@@ -139,8 +139,8 @@ static void flush_at_bound(struct outbox *outbox, struct subscription *sub, cons
         queue_drain(queue);
 }
 
-void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, const struct run *run, uint32_t lost_before,
-                           enum native_gap_reason why)
+void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, const struct run *run,
+                           uint32_t lost_before, enum native_gap_reason why)
 {
     if (outbox->verdict != OUTBOX_GOOD || !outbox->transport)
         return;
@@ -159,7 +159,8 @@ void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, cons
         delivery_mark_dirty(outbox->delivery, outbox);
 }
 
-void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint32_t lost_before, enum native_gap_reason why)
+void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint32_t lost_before,
+                     enum native_gap_reason why)
 {
     if (lost_before == 0 || outbox->verdict != OUTBOX_GOOD || !outbox->transport)
         return;

@@ -27,26 +27,26 @@ struct queue;
 
 enum outbox_verdict {
     OUTBOX_GOOD,
-    OUTBOX_TOO_SLOW,  /* a `disconnect` subscription is past its bound */
-    OUTBOX_FATTEST,   /* the broker is past its memory bound and this one holds most */
-    OUTBOX_LOST       /* the transport failed, or memory for the connection could not be had */
+    OUTBOX_TOO_SLOW, /* a `disconnect` subscription is past its bound */
+    OUTBOX_FATTEST,  /* the broker is past its memory bound and this one holds most */
+    OUTBOX_LOST      /* the transport failed, or memory for the connection could not be had */
 };
 
 struct outbox {
-    struct delivery *delivery;     /* borrows */
-    struct transport *transport;   /* borrows; NULL once detached: everything pushed is discarded */
+    struct delivery *delivery;   /* borrows */
+    struct transport *transport; /* borrows; NULL once detached: everything pushed is discarded */
     const struct encoder *encoder;
-    struct run one;                /* fast state: the run while there is one ... */
-    struct run *many;              /* ... and all of them, in order, when there are more; owns */
-    struct queue *queue;           /* owns; NULL in the fast state */
+    struct run one;      /* fast state: the run while there is one ... */
+    struct run *many;    /* ... and all of them, in order, when there are more; owns */
+    struct queue *queue; /* owns; NULL in the fast state */
     struct outbox *dirty_next;
     struct outbox *condemned_next;
     uint16_t run_count, many_cap;
-    uint8_t verdict;               /* enum outbox_verdict; set once, acted on by the session */
+    uint8_t verdict; /* enum outbox_verdict; set once, acted on by the session */
     bool dirty, condemned;
-    bool awaited;                  /* somebody wants to hear when nothing waits any more: the answers_sent hook */
+    bool awaited; /* somebody wants to hear when nothing waits any more: the answers_sent hook */
     uint32_t match_mark, match_slot; /* the router's scratch: which match it saw this outbox in, and where */
-    uint32_t control_bytes;        /* of answers and notices waiting */
+    uint32_t control_bytes;          /* of answers and notices waiting */
 };
 
 void outbox_init(struct outbox *outbox, struct delivery *delivery, struct transport *transport,
@@ -57,12 +57,14 @@ void outbox_fini(struct outbox *outbox);
 /* Messages for a subscription of this outbox. Takes a local reference of its own. */
 void outbox_push(struct outbox *outbox, struct subscription *sub, const struct run *run);
 /* The same, with a number of messages lost before this run for a reason known to the caller (max_hz). */
-void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, const struct run *run, uint32_t lost,
-                           enum native_gap_reason why);
+void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, const struct run *run,
+                           uint32_t lost, enum native_gap_reason why);
 /* Only the loss: stands where the next message would. */
-void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint32_t lost, enum native_gap_reason why);
+void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint32_t lost,
+                     enum native_gap_reason why);
 /* An answer or notice (whole frames), behind everything pushed before. ERR_NO_MEMORY: the caller closes. */
-MUST_CHECK enum err outbox_push_control(struct outbox *outbox, const void *frames, uint32_t len, uint32_t count);
+MUST_CHECK enum err outbox_push_control(struct outbox *outbox, const void *frames, uint32_t len,
+                                        uint32_t count);
 
 /* Sends what waits until the socket refuses. Called at the end of the turn and on writability. */
 void outbox_flush(struct outbox *outbox);

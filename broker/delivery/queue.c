@@ -305,9 +305,9 @@ void queue_add_gap(struct queue *queue, struct subscription *sub, uint32_t lost,
 static void add_keyed(struct queue *queue, struct subscription *sub, struct run *frame)
 {
     struct frame_view view = queue->outbox->encoder->frame_view(run_bytes(frame));
-    struct span key = view.key.data ? view.key : view.topic;
-    uint32_t hash = key_table_hash(sub, key);
-    struct queued *node = key_table_find(queue, sub, key, hash);
+    struct value_name name = value_name_of(&view);
+    uint32_t hash = key_table_hash(sub, name);
+    struct queued *node = key_table_find(queue, sub, name, hash);
     if (node) {
         count_gap(queue, node, 1, NATIVE_GAP_CONFLATED);
         node_replace(queue, node, frame);

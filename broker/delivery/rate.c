@@ -3,10 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "broker/delivery/delivery.h"
+#include "broker/delivery/value_name.h"
 #include "broker/memory.h"
 
 enum { BUCKETS_AT_FIRST = 8 };
@@ -16,9 +14,11 @@ struct rate_entry {
     struct rate_entry *chain;         /* hash chain */
     struct run held;                  /* .chunk NULL: nothing; else a private copy of one frame */
     uint64_t sent_ms;
-    uint32_t hash, key_len;
+    uint32_t hash;
     uint32_t skipped; /* values replaced since the last one sent */
-    char key[];
+    uint32_t topic_len, key_len;
+    bool keyed;
+    uint8_t name[]; /* topic and key */
 };
 
 struct rate {
@@ -42,10 +42,16 @@ static uint64_t due_ms(const struct rate *rate, const struct rate_entry *entry)
 
 /* ---- entries -------------------------------------------------------------------------------------------- */
 
-static struct rate_entry *entry_find(const struct rate *rate, struct span key, uint32_t hash)
+static struct value_name entry_name(const struct rate_entry *entry)
+{
+    const uint8_t *key = entry->keyed ? entry->name + entry->topic_len : NULL;
+    return (struct value_name){span_of(entry->name, entry->topic_len), span_of(key, entry->key_len)};
+}
+
+static struct rate_entry *entry_find(const struct rate *rate, struct value_name name, uint32_t hash)
 {
     struct rate_entry *entry = rate->buckets[hash & rate->bucket_mask];
-    while (entry && !(entry->hash == hash && span_eq(span_of(entry->key, entry->key_len), key)))
+    while (entry && !(entry->hash == hash && value_name_same(entry_name(entry), name)))
         entry = entry->chain;
     return entry;
 }
@@ -80,7 +86,7 @@ static void entry_free(struct rate *rate, struct rate_entry *entry)
     *at = entry->chain;
     rate->count--;
     entry_release(rate, entry);
-    memory_free(entry, sizeof *entry + entry->key_len);
+    memory_free(entry, sizeof *entry + entry->topic_len + entry->key_len);
 }
 
 static bool grow(struct rate *rate)
@@ -101,17 +107,21 @@ static bool grow(struct rate *rate)
     return true;
 }
 
-static struct rate_entry *entry_new(struct rate *rate, struct span key, uint32_t hash)
+static struct rate_entry *entry_new(struct rate *rate, struct value_name name, uint32_t hash)
 {
     if (rate->count > rate->bucket_mask && !grow(rate))
         return NULL;
-    struct rate_entry *entry = memory_alloc(sizeof *entry + key.len, 0);
+    struct rate_entry *entry = memory_alloc(sizeof *entry + name.topic.len + name.key.len, 0);
     if (!entry)
         return NULL;
     memset(entry, 0, sizeof *entry);
     entry->hash = hash;
-    entry->key_len = (uint32_t)key.len;
-    memcpy(entry->key, key.data, key.len);
+    entry->topic_len = (uint32_t)name.topic.len;
+    entry->key_len = (uint32_t)name.key.len;
+    entry->keyed = name.key.data != NULL;
+    memcpy(entry->name, name.topic.data, name.topic.len);
+    if (name.key.len > 0)
+        memcpy(entry->name + name.topic.len, name.key.data, name.key.len);
     entry->chain = rate->buckets[hash & rate->bucket_mask];
     rate->buckets[hash & rate->bucket_mask] = entry;
     rate->count++;
@@ -196,9 +206,9 @@ static void hold(struct rate *rate, struct rate_entry *entry, const struct run *
 static void push_frame(struct rate *rate, const struct run *frame)
 {
     struct frame_view view = rate->sub->outbox->encoder->frame_view(run_bytes(frame));
-    struct span key = view.key.data ? view.key : view.topic;
-    uint32_t hash = (uint32_t)XXH3_64bits(key.data, key.len);
-    struct rate_entry *entry = entry_find(rate, key, hash);
+    struct value_name name = value_name_of(&view);
+    uint32_t hash = value_name_hash(name, 0);
+    struct rate_entry *entry = entry_find(rate, name, hash);
     if (entry && due_ms(rate, entry) > *delivery_of(rate)->now_ms) {
         hold(rate, entry, frame);
         return;
@@ -211,7 +221,7 @@ static void push_frame(struct rate *rate, const struct run *frame)
         }
     } else {
         make_room(rate);
-        entry = entry_new(rate, key, hash);
+        entry = entry_new(rate, name, hash);
         if (!entry) {
             delivery_condemn(delivery_of(rate), rate->sub->outbox, OUTBOX_LOST);
             return;

@@ -13,11 +13,11 @@
 struct subscription;
 
 struct run {
-    struct chunk *chunk;     /* one local reference */
+    struct chunk *chunk;      /* one local reference */
     struct subscription *sub; /* borrows; NULL: answers and notices, never dropped */
-    uint32_t off, len;       /* bytes of chunk */
-    uint32_t count;          /* frames */
-    bool meta;               /* some frame carries options (ttl, key): policies must look inside */
+    uint32_t off, len;        /* bytes of chunk */
+    uint32_t count;           /* frames */
+    bool meta;                /* some frame carries options (ttl, key): policies must look inside */
 };
 
 static inline const uint8_t *run_bytes(const struct run *run)

@@ -18,19 +18,19 @@ struct rate;
 struct blocking;
 
 struct subscription {
-    struct outbox *outbox;        /* borrows */
-    struct queued *first, *last;  /* its nodes in the outbox's queue, oldest first */
-    struct rate *rate;            /* owns; NULL without max_hz */
-    struct blocking *blocking;    /* publishers held back by this one; NULL: none. See blocking.h */
-    const char *filter;           /* borrows from the record that embeds this */
+    struct outbox *outbox;       /* borrows */
+    struct queued *first, *last; /* its nodes in the outbox's queue, oldest first */
+    struct rate *rate;           /* owns; NULL without max_hz */
+    struct blocking *blocking;   /* publishers held back by this one; NULL: none. See blocking.h */
+    const char *filter;          /* borrows from the record that embeds this */
     uint32_t filter_len;
-    uint32_t order;               /* of the SUB in its connection: the lowest of several that match gets the copy */
-    uint32_t queue;               /* bound in messages */
-    uint32_t queued;              /* messages in the outbox's queue */
+    uint32_t order;  /* of the SUB in its connection: the lowest of several that match gets the copy */
+    uint32_t queue;  /* bound in messages */
+    uint32_t queued; /* messages in the outbox's queue */
     uint32_t tag;
-    uint8_t policy;               /* enum native_policy; never DEFAULT */
-    bool prefixed;                /* independent: each message behind the encoder's prefix (TAG) */
-    bool ended;                   /* out of the index, draining */
+    uint8_t policy; /* enum native_policy; never DEFAULT */
+    bool prefixed;  /* independent: each message behind the encoder's prefix (TAG) */
+    bool ended;     /* out of the index, draining */
 };
 
 static inline struct span subscription_filter(const struct subscription *sub)

@@ -289,7 +289,7 @@ static void judge_filter(struct account *account, unsigned filter)
 
 /* ---- conflation ----------------------------------------------------------------------------------------- */
 
-/* The values of one key (or topic, where there is none) of a conflated subscription. */
+/* The values of one topic and key of a conflated subscription. */
 struct values {
     uint64_t got_by;    /* by when the latest received one had surely arrived */
     uint64_t lost_from; /* when the latest missing one was sent */
@@ -299,14 +299,14 @@ struct values {
 
 static struct values *values_of(struct values *all, const struct publish *publish)
 {
-    return &all[publish->key ? TOPICS_MAX + publish->key : publish->topic];
+    return &all[publish->topic * (KEYS + 1) + publish->key];
 }
 
 static void judge_newest(const struct account *account, const struct subscribed *sub)
 {
     struct client *client = account->client;
     const struct world *world = client->world;
-    struct values values[TOPICS_MAX + KEYS + 1] = {0};
+    struct values values[TOPICS_MAX * (KEYS + 1)] = {0};
     for (uint32_t n = 1; n < world->model.count; n++) {
         const struct publish *publish = &world->model.publishes[n];
         if (!world->profile.match[sub->sub->filter][publish->topic])

@@ -101,14 +101,14 @@ static struct request *tagged_sub(struct client *client, uint32_t tag)
     return &client->requests[tag - 1];
 }
 
-/* How many keys a filter may see; with more than its queue holds, the rate of the oldest is forgotten. */
+/* How many topics and keys a filter may see; with more than its queue holds, the rate of the oldest is forgotten. */
 static uint32_t keys_most(const struct client *client, unsigned filter)
 {
     const struct profile *profile = &client->world->profile;
-    uint32_t keys = profile->keys ? KEYS : 0;
+    uint32_t topics = 0;
     for (unsigned topic = 0; topic < profile->topics; topic++)
-        keys += profile->match[filter][topic];
-    return keys;
+        topics += profile->match[filter][topic];
+    return topics * (profile->keys ? KEYS + 1 : 1);
 }
 
 /* Between two values of one topic and key lies at least the interval, where nothing held the first one up. */

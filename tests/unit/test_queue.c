@@ -71,6 +71,20 @@ static void conflate_goes_by_key_where_there_is_one(void **state)
     assert_string_equal(let_go(), "gap 1 conflated\nt/1 3\ngap 1 conflated\nt/1 4\n");
 }
 
+static void the_same_key_on_another_topic_is_another_value(void **state)
+{
+    (void)state;
+    f.sub.policy = NATIVE_POLICY_CONFLATE;
+    f.fake.room = 0;
+    push_keyed("a", 1, 0);
+    end_turn();
+    struct run run = make_run("t/2", 2, 1, "a", 0);
+    outbox_push(&f.outbox, &f.sub, &run);
+    chunk_unref(&f.delivery.pool, run.chunk);
+    push(3, 1);
+    assert_string_equal(let_go(), "t/1 1\nt/2 2\nt/1 3\n");
+}
+
 static void conflate_with_more_keys_than_its_queue_loses_the_oldest(void **state)
 {
     (void)state;
@@ -178,6 +192,7 @@ int main(void)
         delivery_test(a_gap_stands_where_the_lost_messages_stood),
         delivery_test(conflate_keeps_the_newest_of_each_topic_in_the_older_ones_place),
         delivery_test(conflate_goes_by_key_where_there_is_one),
+        delivery_test(the_same_key_on_another_topic_is_another_value),
         delivery_test(conflate_with_more_keys_than_its_queue_loses_the_oldest),
         delivery_test(disconnect_gives_the_connection_up_at_its_bound),
         delivery_test(the_half_sent_message_cannot_be_dropped),
