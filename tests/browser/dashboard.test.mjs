@@ -57,7 +57,8 @@ async function isFed(page) {
   await page.waitForFunction(() => /^\d+ %$/.test(document.querySelector('.card .figures dd')?.textContent));
 }
 
-/* How many pixels of each canvas are as opaque as a line; grid and labels are there before any data. */
+/* How many pixels of each canvas are as opaque as a line, which may lie half on one row and half on the next; grid and
+ * labels are there before any data. */
 function inkOf(page) {
   return page.evaluate(() => Array.from(document.querySelectorAll('canvas'), canvas => {
     const wanted = getComputedStyle(document.documentElement).getPropertyValue('--series-1').trim();
@@ -65,7 +66,7 @@ function inkOf(page) {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
     let ink = 0;
     for (let i = 0; i < data.length; i += 4) {
-      ink += data[i + 3] > 200 && Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 40;
+      ink += data[i + 3] > 150 && Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 40;
     }
     return ink;
   }));
