@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "broker/log.h"
 #include "broker/session/sessions.h"
 #include "proto/native_reply.h"
 
@@ -88,7 +89,18 @@ static enum err welcome(struct session *session, uint32_t keepalive_s)
     return push_answer(session, native_encode_welcome(blank_answer(session), &frame));
 }
 
-/* Serves the first frame. Nobody has an account, so that who the client says it is changes nothing. */
+static void log_greeted(const struct session *session, const struct native_hello *hello)
+{
+    if (!log_wants(LOG_DEBUG))
+        return;
+    const struct transport *transport = session->outbox.transport;
+    char peer[SESSION_PEER_TEXT] = "?";
+    transport->ops->peer(transport, peer, sizeof peer);
+    log_event(LOG_DEBUG, "client greeted", LOG_U("session", session->id), LOG_S("transport", transport->kind),
+              LOG_S("peer", peer), LOG_SPAN("client", hello->client));
+}
+
+/* Serves the first frame. Nobody has an account, so that who the client says it is is logged, and changes nothing. */
 static void greet(struct session *session)
 {
     uint32_t op, count;
@@ -110,6 +122,7 @@ static void greet(struct session *session)
     else if (e)
         fault(session, e, "HELLO with an option of a wrong type or value");
     else {
+        log_greeted(session, &hello);
         uint32_t keepalive_s = granted_keepalive_s(session->env->settings, &hello);
         require(session, welcome(session, keepalive_s));
         session_opened(session, keepalive_s * 1000);

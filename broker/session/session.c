@@ -87,6 +87,23 @@ void session_lost(struct session *session)
     let_go(session);
 }
 
+/* What a peer did wrong is worth a line; that it went, or that we stop, is not. */
+static void log_leaving(const struct session *session, enum err reason, const char *text)
+{
+    bool ordinary = reason == ERR_SHUTDOWN || reason == ERR_CLOSED;
+    if (!log_wants(ordinary ? LOG_DEBUG : LOG_INFO))
+        return;
+    const struct transport *transport = session->outbox.transport;
+    char peer[SESSION_PEER_TEXT] = "?";
+    transport->ops->peer(transport, peer, sizeof peer);
+    if (ordinary)
+        log_event(LOG_DEBUG, "connection closed", LOG_U("session", session->id), LOG_S("peer", peer),
+                  LOG_S("code", err_name(reason)));
+    else
+        log_event(LOG_INFO, "connection closed by the broker", LOG_U("session", session->id),
+                  LOG_S("peer", peer), LOG_S("code", err_name(reason)), LOG_S("text", text));
+}
+
 void session_leave(struct session *session, enum err reason, const char *text, uint32_t after_ms)
 {
     if (session->phase >= SESSION_LEAVING)
@@ -101,9 +118,7 @@ void session_leave(struct session *session, enum err reason, const char *text, u
     subscribe_end_all(session);
     if (session->outbox.verdict != OUTBOX_GOOD)
         outbox_abandon(&session->outbox);
-    log_event(reason == ERR_SHUTDOWN || reason == ERR_CLOSED ? LOG_DEBUG : LOG_INFO,
-              "connection closed by the broker", LOG_U("session", session->id),
-              LOG_S("code", err_name(reason)), LOG_S("text", text));
+    log_leaving(session, reason, text);
     if (session->protocol->farewell(session, reason, text, after_ms))
         delivery_condemn(env->delivery, &session->outbox, OUTBOX_LOST);
     arm(session,

@@ -26,6 +26,9 @@ struct hold;
 /* The most that one call of session_input() may bring: a frontend's receive buffer. */
 enum { SESSION_INPUT_MAX = 256 * 1024 };
 
+/* A peer as text for logs. */
+enum { SESSION_PEER_TEXT = 64 };
+
 enum session_phase { SESSION_GREETING, SESSION_OPEN, SESSION_LEAVING, SESSION_GONE };
 
 /* What differs from protocol to protocol. */
