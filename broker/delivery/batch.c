@@ -11,7 +11,7 @@ void batch_init(struct batch *batch, size_t cap)
 {
     memset(batch, 0, sizeof *batch);
     batch->block = memory_must(TRANSPORT_HEADROOM + cap);
-    batch->cap = cap;
+    batch->cap = batch->most = cap;
     batch->key = memory_must(BATCH_KEYS_AT_FIRST * sizeof *batch->key);
     batch->key_cap = BATCH_KEYS_AT_FIRST;
 }

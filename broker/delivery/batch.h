@@ -22,7 +22,8 @@ enum { BATCH_PIECES_MAX = 1024 };
 
 struct batch {
     uint8_t *block; /* owns: headroom and data */
-    size_t cap;     /* of data */
+    size_t cap;     /* of data; grows for a frame that is longer than `most` */
+    size_t most;    /* bytes that several pieces together may have: delivery.batch */
     size_t len;
     struct run *key; /* owns: the runs that the bytes were made from; key_count 0: not reusable */
     size_t key_count, key_cap;

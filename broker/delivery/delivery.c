@@ -98,10 +98,11 @@ void delivery_forget(struct delivery *delivery, struct outbox *outbox)
 
 /* ---- the turn ------------------------------------------------------------------------------------------- */
 
-/* What blocked outboxes hold of the log beyond its window is copied, once per chunk's worth of routed bytes. */
+/* What blocked outboxes hold of the log beyond its window is copied. A pass looks at all of them, so there is one per
+ * quarter of the window. */
 static void evacuate(struct delivery *delivery)
 {
-    if (delivery->position - delivery->evacuated_at < CHUNK_BYTES)
+    if (delivery->position - delivery->evacuated_at < delivery->settings->log_window / 4)
         return;
     delivery->evacuated_at = delivery->position;
     if (delivery->position <= delivery->settings->log_window)
@@ -154,4 +155,12 @@ void delivery_routed(struct delivery *delivery, uint32_t bytes)
     delivery->unflushed += bytes;
     if (delivery->unflushed > DELIVERY_UNFLUSHED_MAX)
         delivery_flush(delivery);
+}
+
+void delivery_arrived(struct delivery *delivery, const struct run *run)
+{
+    if (run->chunk == delivery->arrived)
+        return;
+    delivery->arrived = run->chunk;
+    delivery->position += run->chunk->cap;
 }

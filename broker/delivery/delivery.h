@@ -2,8 +2,8 @@
  * Delivery of one shard: its wire log, the outboxes that have something to send, the ones whose socket refused,
  * and the shared buffer in which batches are gathered. Shard thread.
  *
- * Bounds: the log's window (delivery.log_window) is kept by evacuation: what a blocked outbox still holds of
- * older chunks is copied to private ones. The process's memory bound is kept by closing the fattest outbox.
+ * Bounds: the log's window (delivery.log_window, and a quarter of it until the next pass) is kept by evacuation: what
+ * a blocked outbox still holds of older chunks is copied to private ones. The process's memory bound is kept by closing the fattest outbox.
  */
 #ifndef SLUICE_BROKER_DELIVERY_H
 #define SLUICE_BROKER_DELIVERY_H
@@ -48,9 +48,10 @@ struct delivery {
     const struct outbox *publisher; /* borrows: whose publish is being routed; NULL: another shard's */
     struct queue *blocked;          /* the queues of outboxes whose socket refused, any order */
     uint64_t turn;                  /* number of the loop turn */
-    uint64_t position;              /* bytes routed in this shard since start; the age of queued runs */
-    uint64_t evacuated_at;          /* position of the last pass */
-    uint64_t unflushed;             /* bytes pushed since the last flush */
+    uint64_t position; /* bytes of log that this shard has seen since start; the age of queued runs */
+    const struct chunk *arrived; /* compared, never followed: where the latest run of another shard lies */
+    uint64_t evacuated_at;       /* position of the last pass */
+    uint64_t unflushed;          /* bytes pushed since the last flush */
     _Atomic uint64_t *fattest; /* one per shard, borrows: bytes of the fattest outbox while memory is over */
     struct delivery_stats stats;
 };
@@ -68,6 +69,9 @@ void delivery_flush(struct delivery *delivery);
 void delivery_begin_turn(struct delivery *delivery);
 /* Counts routed bytes; flushes when a turn has produced too many. */
 void delivery_routed(struct delivery *delivery, uint32_t bytes);
+/* A run of another shard is about to be pushed. Its chunk may hold little else for this shard, but who queues the run
+ * pins all of it: a chunk counts whole, so that the window bounds what is pinned. */
+void delivery_arrived(struct delivery *delivery, const struct run *run);
 
 /* Takes one outbox with a verdict off the list; NULL when there is none. */
 struct outbox *delivery_next_condemned(struct delivery *delivery);

@@ -41,7 +41,7 @@ static bool add_piece(struct batch *batch, const struct encoder *encoder, const 
                       bool gaps, uint32_t at, uint32_t bytes, uint32_t count)
 {
     size_t need = batch->len + prefix_max(encoder, node, gaps) + bytes;
-    if (batch->pieces == BATCH_PIECES_MAX || (batch->pieces > 0 && need > batch->cap) ||
+    if (batch->pieces == BATCH_PIECES_MAX || (batch->pieces > 0 && need > batch->most) ||
         !batch_grow(batch, need))
         return false;
     struct batch_piece *piece = &batch->piece[batch->pieces++];
@@ -76,8 +76,7 @@ static bool add_node(struct batch *batch, const struct encoder *encoder, const s
 
 static bool expired(const struct queue *queue, const struct queued *node)
 {
-    return node->expires_ms && *queue->outbox->delivery->unix_ms >= node->expires_ms &&
-           !(node->flags & QUEUED_PINNED);
+    return node->expires_ms && *queue->outbox->delivery->unix_ms >= node->expires_ms;
 }
 
 static void gather(struct queue *queue, struct batch *batch)

@@ -142,8 +142,11 @@ static void flush_at_bound(struct outbox *outbox, struct subscription *sub, cons
 void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, const struct run *run,
                            uint32_t lost_before, enum native_gap_reason why)
 {
-    if (outbox->verdict != OUTBOX_GOOD || !outbox->transport)
+    if (outbox->verdict != OUTBOX_GOOD || !outbox->transport) {
+        outbox_push_gap(outbox, sub, lost_before, why);
+        outbox_push_gap(outbox, sub, run->count, NATIVE_GAP_DROPPED_OLDEST);
         return;
+    }
     if (outbox->queue)
         flush_at_bound(outbox, sub, run);
     if (!outbox->queue && lost_before == 0 && !wants_queue(sub)) {
@@ -151,7 +154,7 @@ void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, cons
         return;
     }
     struct queue *queue = need_queue(outbox);
-    if (!queue || outbox->verdict != OUTBOX_GOOD)
+    if (!queue || outbox->verdict == OUTBOX_LOST)
         return;
     queue_add_gap(queue, sub, lost_before, why);
     queue_add(queue, sub, run);
@@ -162,7 +165,7 @@ void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, cons
 void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint32_t lost_before,
                      enum native_gap_reason why)
 {
-    if (lost_before == 0 || outbox->verdict != OUTBOX_GOOD || !outbox->transport)
+    if (lost_before == 0 || outbox->verdict == OUTBOX_LOST || !outbox->transport)
         return;
     struct queue *queue = need_queue(outbox);
     if (!queue)
@@ -194,6 +197,7 @@ enum err outbox_push_control(struct outbox *outbox, const void *frames, uint32_t
     memcpy(to, frames, len);
     wire_log_commit(&delivery->log, len);
     outbox->control_bytes += len;
+    delivery->position += len;
     if (!outbox->queue) {
         fast_push(outbox, NULL, &run);
         return ERR_NONE;
@@ -361,12 +365,22 @@ void outbox_flush(struct outbox *outbox)
 
 /* ---- leaving -------------------------------------------------------------------------------------------- */
 
+/* Whether the fast state names the subscription: it must not go as long as it does. */
+static bool holds_fast(struct outbox *outbox, const struct subscription *sub)
+{
+    const struct run *runs = fast_runs(outbox);
+    for (size_t i = 0; i < outbox->run_count; i++)
+        if (runs[i].sub == sub)
+            return true;
+    return false;
+}
+
 void outbox_end_subscription(struct subscription *sub)
 {
     struct outbox *outbox = sub->outbox;
     if (sub->rate)
         rate_end(sub);
-    if (outbox->run_count > 0)
+    if (holds_fast(outbox, sub))
         outbox_flush(outbox);
     sub->ended = true;
     if (sub->blocking)

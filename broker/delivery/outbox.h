@@ -11,8 +11,9 @@
  *   └──────── queue: nodes, policies, GAPs          blocked: the socket said no, wait for writable
  *      empty
  *
- * Embedded in the session; shard thread. Bounds: delivery.queue_bytes for messages (policy of the subscription),
- * limits.control_backlog for answers (policy: the session stops reading requests).
+ * Embedded in the session; shard thread. Bounds: delivery.queue_bytes for messages (policy of the subscription), as much
+ * again for values held for max_hz (rate.h), limits.control_backlog for answers (policy: the session stops reading
+ * requests). What can no longer be queued because the connection is given up is told as a GAP before it goes.
  */
 #ifndef SLUICE_BROKER_OUTBOX_H
 #define SLUICE_BROKER_OUTBOX_H
@@ -47,6 +48,7 @@ struct outbox {
     bool awaited; /* somebody wants to hear when nothing waits any more: the answers_sent hook */
     uint32_t match_mark, match_slot; /* the router's scratch: which match it saw this outbox in, and where */
     uint32_t control_bytes;          /* of answers and notices waiting */
+    uint64_t held_bytes;             /* of values held for max_hz, bookkeeping included */
 };
 
 void outbox_init(struct outbox *outbox, struct delivery *delivery, struct transport *transport,

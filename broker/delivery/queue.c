@@ -274,7 +274,7 @@ static bool extend(struct queue *queue, struct subscription *sub, const struct r
     struct queued *last = queue->last;
     if (!last || last->run.sub != sub || node_is_gap(last) || !run_adjoins(&last->run, run))
         return false;
-    if (last->expires_ms || (last->flags & (QUEUED_PINNED | QUEUED_KEYED | QUEUED_PRIVATE)))
+    if (last->expires_ms || (last->flags & (QUEUED_PINNED | QUEUED_KEYED)))
         return false;
     if (last->run.len + run->len > queue->outbox->delivery->settings->batch)
         return false;
@@ -312,6 +312,8 @@ static void add_keyed(struct queue *queue, struct subscription *sub, struct run 
         count_gap(queue, node, 1, NATIVE_GAP_CONFLATED);
         node_replace(queue, node, frame);
         node->expires_ms = view.expires_ms;
+        while (queue->bytes > bytes_max(queue) && drop_oldest(queue, sub, 1) == 0)
+            ; /* the newer value may be a longer one */
         return;
     }
     uint32_t lost = 0;
@@ -335,6 +337,7 @@ static void add_plain(struct queue *queue, struct subscription *sub, struct run 
     case NATIVE_POLICY_DISCONNECT:
         if (queue_would_drop(queue, sub, run)) {
             delivery_condemn(queue->outbox->delivery, queue->outbox, OUTBOX_TOO_SLOW);
+            queue_add_gap(queue, sub, run->count, NATIVE_GAP_DROPPED_OLDEST);
             return;
         }
         break;
@@ -367,7 +370,7 @@ void queue_add(struct queue *queue, struct subscription *sub, const struct run *
         return;
     }
     const struct encoder *encoder = queue->outbox->encoder;
-    while (rest.count > 0 && queue->outbox->verdict == OUTBOX_GOOD) {
+    while (rest.count > 0) {
         struct run frame = rest;
         frame.count = 1;
         frame.len = encoder->frame_bytes(run_bytes(&rest));
@@ -545,10 +548,12 @@ void queue_close(struct queue *queue)
 
 static bool may_evacuate(const struct queued *node, uint64_t position)
 {
-    return node->run.chunk && !(node->flags & QUEUED_PRIVATE) && node->position < position;
+    if (!node->run.chunk || node->position >= position)
+        return false;
+    return !(node->flags & QUEUED_PRIVATE) || node->run.chunk->cap > 2 * node->run.len;
 }
 
-/* Moves one node's bytes to a chunk of their own; what follows it in its chain is not merged: a laggard of one
+/* Moves one node's bytes to a chunk of their own, or to a smaller one; what follows it in its chain is not merged: a laggard of one
  * subscription has few, long nodes. */
 static bool evacuate(struct queue *queue, struct queued *node)
 {

@@ -70,11 +70,29 @@ static void entry_unlink(struct rate *rate, struct rate_entry *entry)
     *(entry->newer ? &entry->newer->older : &rate->newest) = entry->older;
 }
 
+static size_t entry_bytes(const struct rate_entry *entry)
+{
+    return sizeof *entry + entry->topic_len + entry->key_len;
+}
+
+static size_t held_bytes(uint32_t len)
+{
+    return sizeof(struct chunk) + len;
+}
+
+/* Takes the held value out of the entry; the reference is the caller's. */
+static struct run entry_take(struct rate *rate, struct rate_entry *entry)
+{
+    struct run held = entry->held;
+    rate->sub->outbox->held_bytes -= held_bytes(held.len);
+    entry->held.chunk = NULL;
+    return held;
+}
+
 static void entry_release(struct rate *rate, struct rate_entry *entry)
 {
     if (entry->held.chunk)
-        chunk_unref(&delivery_of(rate)->pool, entry->held.chunk);
-    entry->held.chunk = NULL;
+        chunk_unref(&delivery_of(rate)->pool, entry_take(rate, entry).chunk);
 }
 
 static void entry_free(struct rate *rate, struct rate_entry *entry)
@@ -86,7 +104,8 @@ static void entry_free(struct rate *rate, struct rate_entry *entry)
     *at = entry->chain;
     rate->count--;
     entry_release(rate, entry);
-    memory_free(entry, sizeof *entry + entry->topic_len + entry->key_len);
+    rate->sub->outbox->held_bytes -= entry_bytes(entry);
+    memory_free(entry, entry_bytes(entry));
 }
 
 static bool grow(struct rate *rate)
@@ -125,6 +144,7 @@ static struct rate_entry *entry_new(struct rate *rate, struct value_name name, u
     entry->chain = rate->buckets[hash & rate->bucket_mask];
     rate->buckets[hash & rate->bucket_mask] = entry;
     rate->count++;
+    rate->sub->outbox->held_bytes += entry_bytes(entry);
     return entry;
 }
 
@@ -141,10 +161,25 @@ static void send_frame(struct rate *rate, struct rate_entry *entry, const struct
 
 static void send_held(struct rate *rate, struct rate_entry *entry)
 {
-    struct run held = entry->held;
-    entry->held.chunk = NULL;
+    struct run held = entry_take(rate, entry);
     send_frame(rate, entry, &held);
     chunk_unref(&delivery_of(rate)->pool, held.chunk);
+}
+
+/* Whether the held value was past its time; then it is told instead of sent. */
+static bool expire_held(struct rate *rate, struct rate_entry *entry)
+{
+    struct outbox *outbox = rate->sub->outbox;
+    if (!entry->held.meta)
+        return false;
+    uint64_t expires_ms = outbox->encoder->frame_view(run_bytes(&entry->held)).expires_ms;
+    if (expires_ms == 0 || *outbox->delivery->unix_ms < expires_ms)
+        return false;
+    outbox_push_gap(outbox, rate->sub, entry->skipped, NATIVE_GAP_RATE);
+    outbox_push_gap(outbox, rate->sub, 1, NATIVE_GAP_EXPIRED);
+    entry->skipped = 0;
+    entry_release(rate, entry);
+    return true;
 }
 
 static void arm(struct rate *rate)
@@ -160,7 +195,7 @@ static void tick(struct timer *timer)
     uint64_t now = *delivery_of(rate)->now_ms;
     while (rate->oldest && due_ms(rate, rate->oldest) <= now) {
         struct rate_entry *entry = rate->oldest;
-        if (!entry->held.chunk) {
+        if (!entry->held.chunk || expire_held(rate, entry)) {
             entry_free(rate, entry);
             continue;
         }
@@ -171,36 +206,68 @@ static void tick(struct timer *timer)
     arm(rate);
 }
 
-/* At the bound the oldest entry goes; what it held and had skipped is told. */
-static void make_room(struct rate *rate)
+/* Tells what the entry holds and has skipped as lost. */
+static void give_up(struct rate *rate, struct rate_entry *entry)
 {
-    if (rate->count < rate->sub->queue)
-        return;
-    struct rate_entry *entry = rate->oldest;
     struct outbox *outbox = rate->sub->outbox;
-    uint32_t lost = entry->held.chunk ? 1 : 0;
     outbox_push_gap(outbox, rate->sub, entry->skipped, NATIVE_GAP_RATE);
-    outbox_push_gap(outbox, rate->sub, lost, NATIVE_GAP_DROPPED_OLDEST);
-    entry_free(rate, entry);
+    outbox_push_gap(outbox, rate->sub, entry->held.chunk ? 1 : 0, NATIVE_GAP_DROPPED_OLDEST);
+    entry->skipped = 0;
+    entry_release(rate, entry);
+}
+
+static bool has_bytes(const struct rate *rate, size_t bytes)
+{
+    return rate->sub->outbox->held_bytes + bytes <= delivery_of(rate)->settings->queue_bytes;
+}
+
+/* Lets held values go, oldest first and sparing one entry's, until there is room for so many bytes. False when that is
+ * not enough. */
+static bool make_room(struct rate *rate, size_t bytes, const struct rate_entry *but)
+{
+    if (bytes > delivery_of(rate)->settings->queue_bytes)
+        return false;
+    for (struct rate_entry *entry = rate->oldest; entry && !has_bytes(rate, bytes); entry = entry->newer)
+        if (entry != but && entry->held.chunk)
+            give_up(rate, entry);
+    return has_bytes(rate, bytes);
+}
+
+/* At a bound the oldest entries go; what comes next under their names passes at once. */
+static void make_room_for_entry(struct rate *rate, size_t bytes)
+{
+    bool room = make_room(rate, bytes, NULL);
+    while (rate->oldest && (!room || rate->count >= rate->sub->queue)) {
+        struct rate_entry *oldest = rate->oldest;
+        give_up(rate, oldest);
+        entry_free(rate, oldest);
+        room = has_bytes(rate, bytes);
+    }
 }
 
 /* Holds a copy of the frame in place of what was held before. */
 static void hold(struct rate *rate, struct rate_entry *entry, const struct run *frame)
 {
     struct delivery *delivery = delivery_of(rate);
+    if (entry->held.chunk) {
+        entry->skipped++;
+        entry_release(rate, entry);
+    }
+    if (!make_room(rate, held_bytes(frame->len), entry)) {
+        give_up(rate, entry);
+        outbox_push_gap(rate->sub->outbox, rate->sub, 1, NATIVE_GAP_DROPPED_OLDEST);
+        return;
+    }
     struct chunk *copy = chunk_new_private(&delivery->pool, frame->len);
     if (!copy) {
         delivery_condemn(delivery, rate->sub->outbox, OUTBOX_LOST);
         return;
     }
-    if (entry->held.chunk) {
-        entry->skipped++;
-        entry_release(rate, entry);
-    }
     memcpy(copy->data, run_bytes(frame), frame->len);
     entry->held = *frame;
     entry->held.chunk = copy;
     entry->held.off = 0;
+    rate->sub->outbox->held_bytes += held_bytes(frame->len);
 }
 
 static void push_frame(struct rate *rate, const struct run *frame)
@@ -220,7 +287,7 @@ static void push_frame(struct rate *rate, const struct run *frame)
             entry_release(rate, entry);
         }
     } else {
-        make_room(rate);
+        make_room_for_entry(rate, sizeof *entry + name.topic.len + name.key.len);
         entry = entry_new(rate, name, hash);
         if (!entry) {
             delivery_condemn(delivery_of(rate), rate->sub->outbox, OUTBOX_LOST);
@@ -236,7 +303,7 @@ void rate_push(struct subscription *sub, const struct run *run)
     struct rate *rate = sub->rate;
     const struct encoder *encoder = sub->outbox->encoder;
     struct run rest = *run;
-    while (rest.count > 0 && sub->outbox->verdict == OUTBOX_GOOD) {
+    while (rest.count > 0 && sub->outbox->verdict != OUTBOX_LOST) {
         struct run frame = rest;
         frame.count = 1;
         frame.len = encoder->frame_bytes(run_bytes(&rest));
@@ -281,7 +348,7 @@ void rate_end(struct subscription *sub)
 {
     struct rate *rate = sub->rate;
     for (struct rate_entry *entry = rate->oldest; entry; entry = entry->newer)
-        if (entry->held.chunk)
+        if (entry->held.chunk && !expire_held(rate, entry))
             send_held(rate, entry);
     rate_discard(sub);
 }

@@ -6,7 +6,9 @@
  *   all entries share one interval, so the list in order of sending is the list in order of becoming due:
  *   oldest ─► [cpu0 sent 12:00.00] ─► [cpu1 sent 12:00.02, held 1, skipped 3] ─► newest
  *
- * Bound: sub->queue entries; at the bound the oldest goes, a value it held with a GAP. Shard thread.
+ * Bounds: sub->queue entries per subscription: at the bound the oldest goes, a value it held with a GAP. And
+ * delivery.queue_bytes over all limiters of one connection: held values go, oldest first, with a GAP; the rate stays.
+ * Shard thread.
  */
 #ifndef SLUICE_BROKER_RATE_H
 #define SLUICE_BROKER_RATE_H

@@ -24,7 +24,8 @@ struct interest_table {
     struct interest *rows;
 };
 
-struct interest_table *interest_table_new(unsigned shard, unsigned shards, const struct interest_ops *ops, void *context)
+struct interest_table *interest_table_new(unsigned shard, unsigned shards, const struct interest_ops *ops,
+                                          void *context)
 {
     struct interest_table *table = memory_must(sizeof *table);
     *table = (struct interest_table){.shard = shard, .shards = shards, .ops = ops, .context = context};
@@ -74,7 +75,8 @@ static void announce(struct interest_table *table, struct interest *row)
     }
 }
 
-enum err interest_add(struct interest_table *table, struct span filter, struct interest_wait *wait, bool *must_wait)
+enum err interest_add(struct interest_table *table, struct span filter, struct interest_wait *wait,
+                      bool *must_wait)
 {
     *must_wait = false;
     if (table->shards == 1)
@@ -118,17 +120,16 @@ void interest_leave(struct interest_wait *wait)
     *wait = (struct interest_wait){0};
 }
 
-/* A row lives until its last announcement is confirmed, so the cookie is its address. */
+/* A row lives until its last announcement is confirmed, so the cookie is its address. The last one counts only when all
+ * who waited have been told: what they do about it may remove the row, or announce it anew. */
 void interest_confirmed(struct interest_table *table, uint64_t cookie)
 {
     struct interest *row = (struct interest *)(uintptr_t)cookie;
-    if (--row->unconfirmed > 0)
-        return;
-    while (row->waiting) {
+    while (row->unconfirmed == 1 && row->waiting) {
         struct interest_wait *wait = row->waiting;
         interest_leave(wait);
         table->ops->ready(table->context, wait);
     }
-    if (row->subscribers == 0)
+    if (--row->unconfirmed == 0 && row->subscribers == 0)
         row_free(table, row);
 }

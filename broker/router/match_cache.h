@@ -19,8 +19,8 @@ struct match {
     uint64_t shards; /* bit per other shard with interest */
     uint64_t hash;
     uint32_t topic_len;
-    uint32_t count; /* subscriptions */
-    bool used;      /* since the hand passed */
+    uint32_t count;              /* subscriptions */
+    bool used;                   /* since the hand passed */
     struct subscription *subs[]; /* borrows; behind them the topic's bytes */
 };
 

@@ -29,13 +29,17 @@ enum err router_init(struct router *router, struct delivery *delivery, const str
                               .context = context,
                               .shard = shard,
                               .shards = shards};
-    router->tree = topic_tree_new();
-    if (!router->tree)
+    router->found_cap = FOUND_AT_FIRST;
+    router->found = memory_alloc(router->found_cap * sizeof(struct subscription *), 0);
+    if (!router->found)
         return ERR_NO_MEMORY;
+    router->tree = topic_tree_new();
+    if (!router->tree) {
+        memory_free(router->found, router->found_cap * sizeof(struct subscription *));
+        return ERR_NO_MEMORY;
+    }
     router->interest = interest_table_new(shard, shards, &ops->interest, context);
     match_cache_init(&router->cache, ROUTER_CACHE_BYTES);
-    router->found = memory_must(FOUND_AT_FIRST * sizeof(struct subscription *));
-    router->found_cap = FOUND_AT_FIRST;
     return ERR_NONE;
 }
 
@@ -56,7 +60,7 @@ void router_fini(struct router *router)
     match_cache_fini(&router->cache);
     interest_table_free(router->interest);
     topic_tree_free(router->tree);
-    free(router->found);
+    memory_free(router->found, router->found_cap * sizeof(struct subscription *));
 }
 
 /* ---- the index ------------------------------------------------------------------------------------------ */
@@ -69,11 +73,29 @@ static void index_changed(struct router *router, struct span filter)
         match_cache_forget(&router->cache, filter);
 }
 
-enum err router_subscribe(struct router *router, struct local_route *route, struct interest_wait *wait, bool *must_wait)
+/* A match may find every subscription: room for that is made where its lack can still be answered. */
+static enum err make_room(struct router *router)
+{
+    if (topic_tree_entries(router->tree) < router->found_cap)
+        return ERR_NONE;
+    size_t size = router->found_cap * sizeof(struct subscription *);
+    struct subscription **found = memory_resize(router->found, size, 2 * size);
+    if (!found)
+        return ERR_NO_MEMORY;
+    router->found = found;
+    router->found_cap *= 2;
+    return ERR_NONE;
+}
+
+enum err router_subscribe(struct router *router, struct local_route *route, struct interest_wait *wait,
+                          bool *must_wait)
 {
     struct span filter = subscription_filter(&route->sub);
     route->route.kind = ROUTE_LOCAL;
-    enum err e = topic_tree_add(router->tree, filter, &route->route.entry);
+    enum err e = make_room(router);
+    if (e)
+        return e;
+    e = topic_tree_add(router->tree, filter, &route->route.entry);
     if (e)
         return e;
     e = interest_add(router->interest, filter, wait, must_wait);
@@ -134,18 +156,14 @@ void router_remote_remove(struct router *router, unsigned shard, struct span fil
 
 /* ---- matching ------------------------------------------------------------------------------------------- */
 
-static bool found_room(struct router *router)
+/* Whether this match has found a shared subscription of the outbox already. The mark alone would do, if it did not come
+ * around after 2^32 matches. */
+static bool seen_before(const struct router *router, const struct outbox *outbox)
 {
-    if (router->found_count < router->found_cap)
-        return true;
-    struct subscription **found = realloc(router->found, 2 * router->found_cap * sizeof(struct subscription *));
-    if (!found) {
-        router->found_failed = true;
+    if (outbox->match_mark != router->mark || outbox->match_slot >= router->found_count)
         return false;
-    }
-    router->found = found;
-    router->found_cap *= 2;
-    return true;
+    const struct subscription *found = router->found[outbox->match_slot];
+    return found->outbox == outbox && !found->prefixed;
 }
 
 /* One copy per connection, under the first SUB that matches; independent subscriptions get theirs besides. */
@@ -153,7 +171,7 @@ static void found_local(struct router *router, struct subscription *sub)
 {
     struct outbox *outbox = sub->outbox;
     if (!sub->prefixed) {
-        if (outbox->match_mark == router->mark) {
+        if (seen_before(router, outbox)) {
             struct subscription **slot = &router->found[outbox->match_slot];
             if (sub->order < (*slot)->order)
                 *slot = sub;
@@ -162,8 +180,7 @@ static void found_local(struct router *router, struct subscription *sub)
         outbox->match_mark = router->mark;
         outbox->match_slot = (uint32_t)router->found_count;
     }
-    if (found_room(router))
-        router->found[router->found_count++] = sub;
+    router->found[router->found_count++] = sub;
 }
 
 static void visit(struct topic_entry *entry, void *context)
@@ -183,21 +200,19 @@ struct match *router_match(struct router *router, struct span topic)
         return match;
     router->found_count = 0;
     router->found_shards = 0;
-    router->found_failed = false;
     if (++router->mark == 0)
         router->mark = 1;
     topic_tree_match(router->tree, topic, visit, router);
-    if (router->found_failed)
-        return NULL;
-    return match_cache_put(&router->cache, topic, router->found, (uint32_t)router->found_count, router->found_shards,
+    return match_cache_put(&router->cache, topic, router->found, (uint32_t)router->found_count,
+                           router->found_shards,
                            router->rules ? topic_rules_find(router->rules, topic) : NULL);
 }
 
 /* ---- routing -------------------------------------------------------------------------------------------- */
 
 /* Pushes to this shard's subscribers; returns one that the publisher must wait for. */
-static struct subscription *push_local(struct router *router, struct subscription *const *subs, uint32_t count,
-                                       const struct run *run, const struct outbox *publisher)
+static struct subscription *push_local(struct router *router, struct subscription *const *subs,
+                                       uint32_t count, const struct run *run, const struct outbox *publisher)
 {
     struct subscription *full = NULL;
     router->delivery->publisher = publisher;
@@ -238,6 +253,7 @@ struct subscription *router_deliver(struct router *router, const struct run *run
 {
     struct match *match = router_match(router, topic);
     struct subscription *full;
+    delivery_arrived(router->delivery, run);
     if (match)
         full = push_local(router, match->subs, match->count, run, NULL);
     else /* no memory to remember what was found: nobody is there to be told, so it is delivered all the same */
@@ -246,7 +262,8 @@ struct subscription *router_deliver(struct router *router, const struct run *run
     return full;
 }
 
-struct subscription *router_find_full(struct router *router, struct span topic, const struct outbox *publisher)
+struct subscription *router_find_full(struct router *router, struct span topic,
+                                      const struct outbox *publisher)
 {
     struct match *match = router_match(router, topic);
     for (uint32_t i = 0; match && i < match->count; i++)

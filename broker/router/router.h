@@ -33,32 +33,32 @@ struct router_ops {
 };
 
 struct router {
-    struct delivery *delivery;        /* borrows */
-    const struct topic_rules *rules;  /* borrows */
-    const struct router_ops *ops;     /* borrows */
+    struct delivery *delivery;       /* borrows */
+    const struct topic_rules *rules; /* borrows */
+    const struct router_ops *ops;    /* borrows */
     void *context;
     unsigned shard, shards;
-    struct topic_tree *tree;          /* owns */
-    struct interest_table *interest;  /* owns */
+    struct topic_tree *tree;         /* owns */
+    struct interest_table *interest; /* owns */
     struct match_cache cache;
-    struct shard_route *remote;       /* owns: what other shards announced, hashed by (shard, filter) */
-    struct subscription **found;      /* owns: scratch of the match under way */
+    struct shard_route *remote;  /* owns: what other shards announced, hashed by (shard, filter) */
+    struct subscription **found; /* owns: scratch of the match under way, room for all subscriptions */
     size_t found_count, found_cap;
     uint64_t found_shards;
     uint32_t mark;
-    bool found_failed;                /* memory ran out while collecting */
-    uint64_t published, matched;      /* messages in; deliveries decided */
+    uint64_t published, matched; /* messages in; deliveries decided */
 };
 
 /* ERR_NO_MEMORY. */
-MUST_CHECK enum err router_init(struct router *router, struct delivery *delivery, const struct topic_rules *rules,
-                                const struct router_ops *ops, void *context, unsigned shard, unsigned shards);
+MUST_CHECK enum err router_init(struct router *router, struct delivery *delivery,
+                                const struct topic_rules *rules, const struct router_ops *ops, void *context,
+                                unsigned shard, unsigned shards);
 void router_fini(struct router *router);
 
 /* Puts the subscription into the index under its filter. *must_wait: `wait` is told (ops->interest.ready) when every
  * shard knows. */
-MUST_CHECK enum err router_subscribe(struct router *router, struct local_route *route, struct interest_wait *wait,
-                                     bool *must_wait);
+MUST_CHECK enum err router_subscribe(struct router *router, struct local_route *route,
+                                     struct interest_wait *wait, bool *must_wait);
 void router_unsubscribe(struct router *router, struct local_route *route);
 
 /* What a valid topic resolves to. Valid until the index changes or the next call; NULL when out of memory. */
@@ -76,7 +76,8 @@ struct route_result router_publish(struct router *router, const struct match *ma
 /* Delivers a run from another shard to the subscribers of this one. */
 struct subscription *router_deliver(struct router *router, const struct run *run, struct span topic);
 /* A full `block` subscription of this shard among the topic's, or NULL. */
-struct subscription *router_find_full(struct router *router, struct span topic, const struct outbox *publisher);
+struct subscription *router_find_full(struct router *router, struct span topic,
+                                      const struct outbox *publisher);
 
 /* Another shard's announcements. */
 MUST_CHECK enum err router_remote_add(struct router *router, unsigned shard, struct span filter);

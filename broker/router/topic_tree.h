@@ -40,7 +40,8 @@ struct span topic_entry_filter(const struct topic_entry *entry);
 /* Calls visit for each entry whose filter matches the valid topic, in no particular order. The tree must not be
  * changed meanwhile. Cost: O(levels + matches) for literals, plus the wildcard branches that fit. */
 typedef void topic_tree_visit(struct topic_entry *entry, void *context);
-void topic_tree_match(const struct topic_tree *tree, struct span topic, topic_tree_visit *visit, void *context);
+void topic_tree_match(const struct topic_tree *tree, struct span topic, topic_tree_visit *visit,
+                      void *context);
 
 /* Registered entries, and bytes allocated. */
 size_t topic_tree_entries(const struct topic_tree *tree);

@@ -111,6 +111,8 @@ static uint32_t keys_most(const struct client *client, unsigned filter)
     return topics * (profile->keys ? KEYS + 1 : 1);
 }
 
+enum { RATE_BYTES_PER_KEY = 192 /* more than a limiter notes about one name */ };
+
 /* Between two values of one topic and key lies at least the interval, where nothing held the first one up. */
 static void check_pace(struct client *client, struct request *sub, const struct publish *publish)
 {
@@ -119,7 +121,9 @@ static void check_pace(struct client *client, struct request *sub, const struct 
     struct world *world = client->world;
     uint64_t *last = &sub->pace->last_ms[publish->topic][publish->key], before = *last;
     *last = world->now_ms + 1;
-    bool crowded = sub->granted.queue < keys_most(client, sub->filter);
+    uint32_t keys = keys_most(client, sub->filter);
+    bool crowded =
+        sub->granted.queue < keys || world->profile.delivery.queue_bytes < keys * RATE_BYTES_PER_KEY;
     if (before == 0 || client->link.ever_refused || client->subs_sent > 1 || client->unsubs_sent || crowded ||
         client->left != STEP_NEVER)
         return;

@@ -26,8 +26,10 @@ struct fake_transport {
     struct transport transport; /* first */
     size_t room;                /* bytes it still takes; SIZE_MAX: any number */
     bool wants_writable;
+    bool gone; /* the connection is lost: write says so */
     unsigned writes;
-    uint8_t *bytes; /* owns: what it took */
+    size_t write_max; /* bytes of the longest */
+    uint8_t *bytes;   /* owns: what it took */
     size_t len;
 };
 
@@ -49,9 +51,12 @@ static ssize_t fake_write(struct transport *transport, const struct iovec *piece
 {
     struct fake_transport *fake = (struct fake_transport *)transport;
     size_t take = bytes < fake->room ? bytes : fake->room, left = take;
+    if (fake->gone)
+        return -1;
     if (transport->ops->framed && take < bytes)
         return 0;
     fake->writes++;
+    fake->write_max = bytes > fake->write_max ? bytes : fake->write_max;
     for (int i = 0; i < count && left > 0; i++) {
         size_t n = pieces[i].iov_len < left ? pieces[i].iov_len : left;
         assert_true(fake->len + n <= FAKE_BYTES_MAX);
@@ -89,7 +94,7 @@ static const struct delivery_ops fixture_ops = {.subscription_drained = on_drain
                                                 .publisher_resumed = on_resumed};
 
 static inline void subscription_init(struct subscription *sub, struct outbox *outbox, const char *filter,
-                              enum native_policy policy, uint32_t queue)
+                                     enum native_policy policy, uint32_t queue)
 {
     *sub = (struct subscription){.outbox = outbox,
                                  .filter = filter,
@@ -135,11 +140,34 @@ static int fixture_teardown(void **state)
     return memory_used() == 0 ? 0 : -1;
 }
 
+/* Appends frames to the log; the caller lets go of the chunk. */
+static inline struct run log_run(const uint8_t *frames, size_t len, uint32_t count, bool meta)
+{
+    struct run run = {.len = (uint32_t)len, .count = count, .meta = meta};
+    uint8_t *to = wire_log_reserve(&f.delivery.log, run.len, &run.chunk, &run.off);
+    assert_non_null(to);
+    memcpy(to, frames, len);
+    wire_log_commit(&f.delivery.log, run.len);
+    chunk_ref(&f.delivery.pool, run.chunk);
+    return run;
+}
+
+/* One message of so many bytes of payload. */
+static inline struct run make_long(const char *topic, size_t bytes)
+{
+    uint8_t *payload = calloc(1, bytes);
+    struct native_pub pub = {.topic = span_str(topic), .payload = span_of(payload, bytes)};
+    uint8_t *frame = malloc(native_msg_bytes_max(&pub));
+    struct run run = log_run(frame, native_put_msg(frame, &pub, f.unix_ms), 1, false);
+    free(frame);
+    free(payload);
+    return run;
+}
+
 /* A run of `count` messages on a topic whose payloads are numbered on from `first`. The caller lets go of its chunk. */
 static inline struct run make_run(const char *topic, uint32_t first, uint32_t count, const char *key,
-                           uint64_t ttl_ms)
+                                  uint64_t ttl_ms)
 {
-    struct run run = {.meta = key || ttl_ms};
     uint8_t frames[256 * 64];
     size_t len = 0;
     assert_true(count <= 64);
@@ -153,14 +181,7 @@ static inline struct run make_run(const char *topic, uint32_t first, uint32_t co
                                  .ttl_ms = ttl_ms};
         len += native_put_msg(frames + len, &pub, f.unix_ms);
     }
-    uint8_t *to = wire_log_reserve(&f.delivery.log, (uint32_t)len, &run.chunk, &run.off);
-    assert_non_null(to);
-    memcpy(to, frames, len);
-    wire_log_commit(&f.delivery.log, (uint32_t)len);
-    chunk_ref(&f.delivery.pool, run.chunk);
-    run.len = (uint32_t)len;
-    run.count = count;
-    return run;
+    return log_run(frames, len, count, key || ttl_ms);
 }
 
 static inline void push_to(struct subscription *sub, const char *topic, uint32_t first, uint32_t count)
@@ -174,6 +195,13 @@ static inline void push_to(struct subscription *sub, const char *topic, uint32_t
 static inline void push(uint32_t first, uint32_t count)
 {
     push_to(&f.sub, "t/1", first, count);
+}
+
+static inline void push_long(struct subscription *sub, const char *topic, size_t bytes)
+{
+    struct run run = make_long(topic, bytes);
+    outbox_push(sub->outbox, sub, &run);
+    chunk_unref(&f.delivery.pool, run.chunk);
 }
 
 static inline void push_keyed(const char *key, uint32_t number, uint64_t ttl_ms)

@@ -171,6 +171,16 @@ static void what_was_never_sent_or_not_asked_for_is_foreign(void **state)
     assert_false(verdict.good);
 }
 
+static void the_next_one_before_it_was_sent_is_foreign(void **state)
+{
+    (void)state;
+    start_simple(1, 0);
+    receive(0, 0);
+    struct verdict verdict = ledger_judge(&ledger);
+    assert_int_equal(verdict.foreign, 1);
+    assert_int_equal(verdict.received, 0);
+}
+
 static void a_message_is_on_its_way_until_the_last_receiver_has_it(void **state)
 {
     (void)state;
@@ -215,8 +225,8 @@ static void messages_go_round_the_streams_and_each_keeps_its_order(void **state)
     }
     static const uint64_t arrival[] = {2, 0, 3, 5, 6, 1, 4}; /* 0 3 6, 1 4, 2 5 */
     for (int i = 0; i < 7; i++)
-        ledger_receive(&ledger, 0, (uint32_t)(arrival[i] % 3), topic_of((uint32_t)(arrival[i] % 3)), arrival[i],
-                       0);
+        ledger_receive(&ledger, 0, (uint32_t)(arrival[i] % 3), topic_of((uint32_t)(arrival[i] % 3)),
+                       arrival[i], 0);
     assert_true(ledger_complete(&ledger));
     assert_int_equal(ledger_on_the_way(&ledger, 0), 0);
     struct verdict verdict = ledger_judge(&ledger);
@@ -248,6 +258,7 @@ int main(void)
         cmocka_unit_test_teardown(a_second_copy_is_noticed_at_once_and_later, end),
         cmocka_unit_test_teardown(two_that_changed_places_are_out_of_order_but_not_lost, end),
         cmocka_unit_test_teardown(what_was_never_sent_or_not_asked_for_is_foreign, end),
+        cmocka_unit_test_teardown(the_next_one_before_it_was_sent_is_foreign, end),
         cmocka_unit_test_teardown(a_message_is_on_its_way_until_the_last_receiver_has_it, end),
         cmocka_unit_test_teardown(what_was_passed_over_does_not_hold_the_window, end),
         cmocka_unit_test_teardown(messages_go_round_the_streams_and_each_keeps_its_order, end),

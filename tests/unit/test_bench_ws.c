@@ -116,16 +116,17 @@ static bool hear(struct heard *heard, const void *bytes, size_t len, size_t step
 static void frames_are_read_whatever_the_pieces(void **state)
 {
     (void)state;
-    uint8_t bytes[300] = {0x82, 3, 'a', 'b', 'c', 0x89, 2, 'h', 'i', 0x82, 0, 0x82, 126, 0, 200};
-    size_t len = 15 + 200;
-    memset(bytes + 15, 'x', 200);
+    uint8_t bytes[300] = {0x82, 3,   'a', 'b',  'c', 0x89, 1,   '?', 0x89,
+                          2,    'h', 'i', 0x82, 0,   0x82, 126, 0,   200};
+    size_t len = 18 + 200;
+    memset(bytes + 18, 'x', 200);
     for (size_t step = 1; step <= len; step++) {
         struct heard heard;
         assert_true(hear(&heard, bytes, len, step));
         assert_int_equal(heard.len, 203);
         assert_memory_equal(heard.data, "abcxxx", 6);
         assert_int_equal(heard.data[202], 'x');
-        assert_int_equal(heard.controls, 1);
+        assert_int_equal(heard.controls, 2);
         assert_int_equal(heard.control_len, 2);
         assert_memory_equal(heard.control, "hi", 2);
     }

@@ -95,6 +95,24 @@ static void all_publishers_go_on_when_the_subscription_ends(void **state)
     assert_false(blocking_full(&f.sub, NULL));
 }
 
+/* What other subscriptions of the connection hold must not keep its publishers waiting for progress that cannot come. */
+static void with_nothing_queued_nobody_waits_however_full_the_connection_is(void **state)
+{
+    (void)state;
+    struct waiter waiter = {0};
+    stall_blocking(1);
+    blocking_wait(&f.sub, &waiter);
+    f.settings.queue_bytes = 2000;
+    subscription_init(&f.second, &f.outbox, "u", NATIVE_POLICY_DROP_OLDEST, 1000);
+    for (int i = 0; i < 30; i++)
+        push_to(&f.second, "u", 0, 10);
+    assert_true(outbox_bytes(&f.outbox) > 1000);
+    open_up(&f.fake, &f.outbox, 5 + 1 + 1 + 4 + 2 + 1);
+    assert_true(outbox_bytes(&f.outbox) > 1000);
+    assert_int_equal(f.sub.queued, 0);
+    assert_int_equal(f.resumed, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +122,7 @@ int main(void)
         delivery_test(a_subscriber_stuck_for_the_timeout_is_given_up),
         delivery_test(progress_puts_the_timeout_off),
         delivery_test(all_publishers_go_on_when_the_subscription_ends),
+        delivery_test(with_nothing_queued_nobody_waits_however_full_the_connection_is),
     };
     return cmocka_run_group_tests_name("blocking", tests, NULL, NULL);
 }

@@ -107,7 +107,8 @@ static void ops_of_clients_are_a_fault_and_unknown_ops_are_not(void **state)
     connect_now(f);
     assert_log(f, "connected 1\n");
     sluice_core_receive(f->core, f->now_ms, "\xce\x00\x00\x00\x03\x92\x7f\xc0", 8);
-    sluice_core_receive(f->core, f->now_ms, "\xce\x00\x00\x00\x0b\x92\xcf\x00\x00\x00\x00\xff\x00\x00\x00\xc0", 16);
+    sluice_core_receive(f->core, f->now_ms,
+                        "\xce\x00\x00\x00\x0b\x92\xcf\x00\x00\x00\x00\xff\x00\x00\x00\xc0", 16);
     assert_log(f, "");
     struct wire_buf b = {0};
     struct native_unsub unsub = {1, span_str("a")};

@@ -9,7 +9,7 @@ enum { PEERS = 3, SUBS = 3, TOPICS = 3, PUSHED_MAX = 4096 };
 
 struct pushed {
     uint32_t number;
-    uint8_t key; /* what conflation goes by */
+    uint8_t name; /* of topic and key, which conflation goes by */
     bool heard;
 };
 
@@ -36,7 +36,7 @@ struct world {
     uint64_t dice;
     uint32_t numbers;
     struct peer peer[PEERS];
-    bool failing;         /* memory may fail */
+    bool failing; /* memory may fail */
     uint64_t fail_at, allocations;
     unsigned closed, drops, shorts;
 };
@@ -82,9 +82,10 @@ static void listener_start(struct peer *peer, unsigned i)
 static void peer_start(struct peer *peer, bool framed)
 {
     uint8_t *bytes = peer->fake.bytes;
-    peer->fake = (struct fake_transport){.transport = {.ops = framed ? &fake_framed_ops : &fake_ops, .kind = "fake"},
-                                         .room = SIZE_MAX,
-                                         .bytes = bytes};
+    peer->fake =
+        (struct fake_transport){.transport = {.ops = framed ? &fake_framed_ops : &fake_ops, .kind = "fake"},
+                                .room = SIZE_MAX,
+                                .bytes = bytes};
     outbox_init(&peer->outbox, &f.delivery, &peer->fake.transport, &encoder_native);
     for (unsigned i = 0; i < SUBS; i++)
         listener_start(peer, i);
@@ -130,7 +131,7 @@ static void hear_msg(struct peer *peer, struct cursor body, uint32_t count)
     assert_int_equal(native_decode_msg(body, count, &msg), ERR_NONE);
     struct listener *listener = &peer->listener[msg.topic.data[0] - '0'];
     uint32_t number = 0, i;
-    for (size_t d = 0; d < msg.payload.len; d++)
+    for (size_t d = 0; msg.payload.data[d] != ' '; d++)
         number = 10 * number + msg.payload.data[d] - '0';
     assert_int_equal(peer->tag, listener->sub.prefixed ? (int)listener->sub.tag : -1);
     peer->tag = -1;
@@ -143,7 +144,8 @@ static void hear_msg(struct peer *peer, struct cursor body, uint32_t count)
         assert_int_equal(i, listener->delivered + listener->lost); /* every gap is where it belongs */
     } else {
         for (uint32_t later = i + 1; later < listener->count; later++)
-            assert_false(listener->pushed[later].heard && listener->pushed[later].key == listener->pushed[i].key);
+            assert_false(listener->pushed[later].heard &&
+                         listener->pushed[later].name == listener->pushed[i].name);
     }
     listener->delivered++;
 }
@@ -196,6 +198,24 @@ static void hear(struct peer *peer)
 
 /* ---- doing ----------------------------------------------------------------------------------------------- */
 
+/* A run of messages numbered on, each with a tail of some length. */
+static struct run make_messages(const char *topic, uint32_t count, const char *key, uint64_t ttl_ms)
+{
+    static uint8_t frames[64 * 1024];
+    size_t len = 0, tail = dice(4) == 0 ? dice(900) : dice(20);
+    for (uint32_t i = 0; i < count; i++) {
+        char payload[1024];
+        int n = snprintf(payload, sizeof payload, "%u%*s", w.numbers + i, (int)tail + 1, "");
+        struct native_pub pub = {.topic = span_str(topic),
+                                 .payload = span_of(payload, (size_t)n),
+                                 .flags = (key ? NATIVE_PUB_KEY : 0u) | (ttl_ms ? NATIVE_PUB_TTL : 0u),
+                                 .key = key ? span_str(key) : (struct span){0},
+                                 .ttl_ms = ttl_ms};
+        len += native_put_msg(frames + len, &pub, f.unix_ms);
+    }
+    return log_run(frames, len, count, key || ttl_ms);
+}
+
 static void push_somewhere(void)
 {
     unsigned i = dice(SUBS), topic = dice(TOPICS), keyed = dice(3) == 0 ? 1 + dice(2) : 0;
@@ -204,14 +224,14 @@ static void push_somewhere(void)
     char name[8], key[8];
     snprintf(name, sizeof name, "%u/%u", i, topic);
     snprintf(key, sizeof key, "k%u", keyed);
-    struct run run = make_run(name, w.numbers, count, keyed ? key : NULL, ttl_ms);
+    struct run run = make_messages(name, count, keyed ? key : NULL, ttl_ms);
     for (int p = 0; p < PEERS; p++) {
         struct listener *listener = &w.peer[p].listener[i];
         if (listener->sub.ended || dice(4) == 0 || listener->count + count > PUSHED_MAX)
             continue;
         for (uint32_t n = 0; n < count; n++)
             listener->pushed[listener->count++] =
-                (struct pushed){.number = w.numbers + n, .key = (uint8_t)(keyed ? keyed : 10 + topic)};
+                (struct pushed){.number = w.numbers + n, .name = (uint8_t)(3 * topic + keyed)};
         listener->ttl |= ttl_ms > 0;
         memory_may_fail(true);
         outbox_push(&w.peer[p].outbox, &listener->sub, &run);
@@ -272,6 +292,21 @@ static bool has_policy(const struct peer *peer, enum native_policy policy)
     return false;
 }
 
+/* As a session does that leaves: all is told before the connection goes, unless it is lost. */
+static void farewell(struct peer *peer)
+{
+    if (peer->outbox.verdict != OUTBOX_LOST) {
+        for (int i = 0; i < SUBS; i++)
+            if (!peer->listener[i].sub.ended)
+                outbox_end_subscription(&peer->listener[i].sub);
+        outbox_abandon(&peer->outbox);
+        open_up(&peer->fake, &peer->outbox, SIZE_MAX);
+    }
+    hear(peer);
+    for (int i = 0; peer->outbox.verdict != OUTBOX_LOST && i < SUBS; i++)
+        assert_int_equal(peer->listener[i].delivered + peer->listener[i].lost, peer->listener[i].count);
+}
+
 static void close_condemned(void)
 {
     struct outbox *outbox;
@@ -281,7 +316,7 @@ static void close_condemned(void)
             assert_true(has_policy(peer, NATIVE_POLICY_DISCONNECT));
         else
             assert_true(outbox->verdict == OUTBOX_LOST && w.failing && w.allocations > w.fail_at);
-        hear(peer);
+        farewell(peer);
         peer_stop(peer);
         peer_start(peer, peer == &w.peer[2]);
         w.closed++;
@@ -293,8 +328,10 @@ static void check_bounds(const struct peer *peer)
 {
     if (has_policy(peer, NATIVE_POLICY_BLOCK))
         return;
-    size_t most = f.settings.queue_bytes + peer->outbox.control_bytes + 200 * (SUBS + 1 + peer->ok_sent - peer->ok_heard);
+    size_t most = f.settings.queue_bytes + peer->outbox.control_bytes +
+                  200 * (SUBS + 1 + peer->ok_sent - peer->ok_heard);
     assert_true(outbox_bytes(&peer->outbox) <= most);
+    assert_true(peer->outbox.held_bytes <= f.settings.queue_bytes + SUBS * 200);
     for (int i = 0; i < SUBS; i++)
         assert_true(peer->listener[i].sub.queued <= peer->listener[i].sub.queue);
 }
@@ -342,8 +379,8 @@ static void check_listener(const struct listener *listener)
     if (policy != NATIVE_POLICY_CONFLATE || by[NATIVE_GAP_DROPPED_OLDEST] + by[NATIVE_GAP_EXPIRED] > 0)
         return;
     bool later[256] = {false};
-    for (uint32_t i = listener->count; i-- > 0; later[listener->pushed[i].key] = true)
-        if (!later[listener->pushed[i].key])
+    for (uint32_t i = listener->count; i-- > 0; later[listener->pushed[i].name] = true)
+        if (!later[listener->pushed[i].name])
             assert_true(listener->pushed[i].heard);
 }
 

@@ -153,6 +153,56 @@ static void without_memory_for_a_queue_the_connection_is_given_up_not_the_proces
     assert_null(delivery_next_condemned(&f.delivery));
 }
 
+/* A client that ends many subscriptions in a row gets its answers in one write. */
+static void ending_a_subscription_that_sent_nothing_this_turn_writes_nothing(void **state)
+{
+    (void)state;
+    subscription_init(&f.second, &f.outbox, "u", NATIVE_POLICY_DROP_OLDEST, 10);
+    push(1, 1);
+    outbox_end_subscription(&f.second);
+    push_ok(&f.outbox, 1);
+    assert_int_equal(f.fake.writes, 0);
+    outbox_end_subscription(&f.sub);
+    assert_int_equal(f.fake.writes, 1);
+    assert_int_equal(f.drained, 2);
+    assert_string_equal(frames_of(&f.fake), "t/1 1\nok 1\n");
+}
+
+/* The gather buffer grows for a long frame; that must not make the batches after it longer. */
+static void after_a_long_frame_the_batches_are_as_short_as_before(void **state)
+{
+    (void)state;
+    f.fake.transport.ops = &fake_framed_ops;
+    f.sub.queue = 100000;
+    f.settings.batch = 65536;
+    f.fake.room = 0;
+    push_long(&f.sub, "t/1", 500000);
+    end_turn();
+    for (int i = 0; i < 40; i++) {
+        push_long(&f.sub, "t/1", 10000);
+        push_long(&f.second, "t/1", 10); /* so that the runs do not merge */
+    }
+    f.fake.writes = 0;
+    f.fake.write_max = 0;
+    open_up(&f.fake, &f.outbox, SIZE_MAX);
+    assert_true(f.fake.write_max > 500000);
+    assert_in_range(f.fake.writes, 1 + 7, 1 + 14);
+}
+
+static void a_lost_connection_discards_without_a_word(void **state)
+{
+    (void)state;
+    push(1, 1);
+    f.fake.gone = true;
+    end_turn();
+    assert_int_equal(f.outbox.verdict, OUTBOX_LOST);
+    push(2, 3);
+    outbox_push_gap(&f.outbox, &f.sub, 3, NATIVE_GAP_RATE);
+    end_turn();
+    assert_int_equal(f.fake.len, 0);
+    assert_int_equal(f.sub.queued, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +215,9 @@ int main(void)
         delivery_test(an_ended_subscription_sends_what_it_has_and_is_then_given_back),
         delivery_test(abandoning_turns_what_waits_into_a_gap_but_not_what_is_half_sent),
         delivery_test(without_memory_for_a_queue_the_connection_is_given_up_not_the_process),
+        delivery_test(ending_a_subscription_that_sent_nothing_this_turn_writes_nothing),
+        delivery_test(after_a_long_frame_the_batches_are_as_short_as_before),
+        delivery_test(a_lost_connection_discards_without_a_word),
     };
     return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);
 }

@@ -184,6 +184,59 @@ static void what_laggards_hold_of_an_old_log_moves_to_memory_of_their_own(void *
     assert_string_equal(let_go(), "t/1 0\nt/1 1\nt/1 2\n");
 }
 
+/* Replacing a short value by a long one must not get around the bound. */
+static void a_longer_value_in_the_place_of_a_shorter_one_keeps_to_the_byte_bound(void **state)
+{
+    (void)state;
+    char topic[8];
+    f.settings.queue_bytes = 20000;
+    stall(NATIVE_POLICY_CONFLATE, 100);
+    for (int size = 10; size <= 10000; size *= 10)
+        for (int i = 0; i < 20; i++) {
+            snprintf(topic, sizeof topic, "t/%d", i);
+            push_long(&f.sub, topic, (size_t)size);
+            assert_true(outbox_bytes(&f.outbox) <= 20000);
+        }
+    open_up(&f.fake, &f.outbox, SIZE_MAX);
+    const uint64_t *gaps = f.delivery.stats.gaps;
+    assert_int_equal(
+        f.delivery.stats.delivered + gaps[NATIVE_GAP_CONFLATED] + gaps[NATIVE_GAP_DROPPED_OLDEST], 81);
+}
+
+/* What is left of a long evacuated run may be little: it must not keep all of the copy. */
+static void what_was_evacuated_shrinks_with_what_is_left_of_it(void **state)
+{
+    (void)state;
+    f.settings.log_window = 0;
+    f.settings.queue_bytes = 10 << 20;
+    stall(NATIVE_POLICY_DROP_OLDEST, 60);
+    for (int i = 0; i < 59; i++)
+        push_long(&f.sub, "t/1", 1000);
+    delivery_routed(&f.delivery, CHUNK_BYTES);
+    end_turn();
+    uint64_t before = memory_used();
+    push(1, 57);
+    for (int i = 0; i < 4; i++) {
+        delivery_routed(&f.delivery, CHUNK_BYTES);
+        end_turn();
+    }
+    assert_true(memory_used() < before - 40000);
+    const char *heard = let_go();
+    assert_non_null(strstr(heard, "gap 57 dropped_oldest\n"));
+}
+
+static void whoever_is_given_up_is_told_what_that_cost(void **state)
+{
+    (void)state;
+    stall(NATIVE_POLICY_DISCONNECT, 3);
+    push(1, 3);
+    push(4, 2);
+    push_keyed("k", 6, 1000);
+    assert_int_equal(f.outbox.verdict, OUTBOX_TOO_SLOW);
+    outbox_abandon(&f.outbox);
+    assert_string_equal(let_go(), "gap 7 dropped_oldest\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +253,9 @@ int main(void)
         delivery_test(a_queue_at_its_bound_is_flushed_before_anything_is_dropped),
         delivery_test(what_expires_while_it_waits_is_reported),
         delivery_test(what_laggards_hold_of_an_old_log_moves_to_memory_of_their_own),
+        delivery_test(a_longer_value_in_the_place_of_a_shorter_one_keeps_to_the_byte_bound),
+        delivery_test(what_was_evacuated_shrinks_with_what_is_left_of_it),
+        delivery_test(whoever_is_given_up_is_told_what_that_cost),
     };
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
 }

@@ -106,6 +106,61 @@ static void an_ended_subscription_hands_over_what_it_held(void **state)
     assert_null(f.sub.rate);
 }
 
+static void held_values_keep_to_the_byte_bound_and_to_the_rate(void **state)
+{
+    (void)state;
+    char topic[8];
+    f.settings.queue_bytes = 20000;
+    f.sub.queue = 1000;
+    limit(1);
+    for (int round = 0; round < 10; round++)
+        for (int i = 0; i < 50; i++) {
+            snprintf(topic, sizeof topic, "t/%d", i);
+            push_long(&f.sub, topic, 1000);
+            assert_true(f.outbox.held_bytes <= 20000);
+            assert_true(memory_used() < 5 * CHUNK_BYTES);
+        }
+    end_turn();
+    assert_int_equal(f.delivery.stats.delivered, 50);
+    push_long(&f.sub, "t/1", 30000);
+    wait_until(2100);
+    const uint64_t *gaps = f.delivery.stats.gaps;
+    assert_int_equal(f.delivery.stats.delivered + gaps[NATIVE_GAP_RATE] + gaps[NATIVE_GAP_DROPPED_OLDEST],
+                     501);
+    assert_true(f.delivery.stats.delivered > 55);
+    wait_until(3200);
+    assert_int_equal(f.outbox.held_bytes, 0);
+}
+
+static void a_held_value_past_its_time_is_reported_not_sent(void **state)
+{
+    (void)state;
+    limit(10);
+    push_keyed(NULL, 1, 50);
+    push_keyed(NULL, 2, 50);
+    push_keyed(NULL, 3, 50);
+    wait_until(1110);
+    assert_string_equal(frames_of(&f.fake), "t/1 1\ngap 1 max_hz\ngap 1 expired\n");
+    push_keyed(NULL, 4, 50);
+    push_keyed(NULL, 5, 50);
+    f.unix_ms += 60;
+    outbox_end_subscription(&f.sub);
+    end_turn();
+    assert_non_null(strstr(frames_of(&f.fake), "t/1 4\ngap 1 expired\n"));
+}
+
+static void what_is_held_when_the_connection_is_given_up_is_told(void **state)
+{
+    (void)state;
+    limit(10);
+    push(1, 3);
+    delivery_condemn(&f.delivery, &f.outbox, OUTBOX_FATTEST);
+    push(4, 1);
+    outbox_end_subscription(&f.sub);
+    end_turn();
+    assert_string_equal(frames_of(&f.fake), "t/1 1\ngap 1 dropped_oldest\ngap 2 max_hz\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +170,9 @@ int main(void)
         delivery_test(over_a_second_it_is_the_rate_and_all_else_is_reported),
         delivery_test(more_keys_than_the_queue_lose_the_oldest_held_value),
         delivery_test(an_ended_subscription_hands_over_what_it_held),
+        delivery_test(held_values_keep_to_the_byte_bound_and_to_the_rate),
+        delivery_test(a_held_value_past_its_time_is_reported_not_sent),
+        delivery_test(what_is_held_when_the_connection_is_given_up_is_told),
     };
     return cmocka_run_group_tests_name("rate", tests, NULL, NULL);
 }
