@@ -5,17 +5,9 @@
 #include <string.h>
 
 #include "broker/delivery/delivery.h"
-#include "broker/delivery/queue.h"
+#include "broker/delivery/queued.h"
 
 enum { DIRECT_FROM = 4096 /* a run at least this long goes straight from its chunk */ };
-
-static bool any_gap(const struct queued *node)
-{
-    for (int i = 0; i < NATIVE_GAP_COUNT; i++)
-        if (node->gap[i])
-            return true;
-    return false;
-}
 
 static size_t prefix_max(const struct encoder *encoder, const struct queued *node, bool gaps)
 {
@@ -63,7 +55,7 @@ static bool add_piece(struct batch *batch, const struct encoder *encoder, const 
 static bool add_node(struct batch *batch, const struct encoder *encoder, const struct queued *node)
 {
     const struct run *run = &node->run;
-    bool gaps = any_gap(node);
+    bool gaps = queued_has_gaps(node);
     if (!run->sub || !run->sub->prefixed || run->count <= 1)
         return add_piece(batch, encoder, node, gaps, 0, run->len, run->sub ? run->count : 0);
     for (uint32_t at = 0, frame; at < run->len; at += frame, gaps = false) {
@@ -151,7 +143,7 @@ static bool consume_batch(struct queue *queue, const struct batch *batch, size_t
 static bool goes_direct(const struct queue *queue)
 {
     const struct queued *node = queue->first;
-    return !queue->outbox->transport->ops->framed && node->run.len >= DIRECT_FROM && !any_gap(node) &&
+    return !queue->outbox->transport->ops->framed && node->run.len >= DIRECT_FROM && !queued_has_gaps(node) &&
            !(node->run.sub && node->run.sub->prefixed && !(node->flags & QUEUED_PINNED));
 }
 

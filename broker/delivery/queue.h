@@ -1,6 +1,7 @@
 /*
  * The queue of an outbox that cannot be fast: nodes in the order in which they will be sent. This is where bounds and
- * policies live and where every lost message is counted, at the place in the stream where it stood.
+ * policies live (policy.c) and where every lost message is counted, at the place in the stream where it stood. What
+ * leaves is in queue.c, how it is sent in drain.c.
  *
  *   first ─► [half-sent frame] ─► [gap 3 │ run of sub A] ─► [OK] ─► [run of B] ─► [gap 7] ─► last
  *                                        └──── sub A's own chain ─────────► ...
