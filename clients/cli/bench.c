@@ -3,10 +3,16 @@
 #include <stdio.h>
 
 #include "clients/cli/bench_frame.h"
+#include "clients/cli/bench_plan.h"
 #include "clients/cli/commands.h"
 #include "clients/cli/output.h"
 
-enum { PAYLOAD_MAX = 16 * 1024 * 1024, FLOWS_MAX = 16 * 1024 * 1024, CLIENTS_MAX = 1000000 };
+enum {
+    RELAY_MIXED_MAX = PLAN_RELAY_FRAME_MAX - 128,
+    PAYLOAD_MAX = 16 * 1024 * 1024,
+    FLOWS_MAX = 16 * 1024 * 1024,
+    CLIENTS_MAX = 1000000
+};
 
 #define DEFAULT_URL "tcp://127.0.0.1:7400"
 
@@ -20,13 +26,16 @@ static const struct cli_option options[] = {
     OPTION("pubs", "COUNT", CLI_COUNT, pubs, "publishers"),
     OPTION("pairs", "COUNT", CLI_COUNT, pairs, "publishers with a topic and a subscriber each (pairs)"),
     OPTION("conns", "COUNT", CLI_COUNT, conns, "connections (idle: in all; churn: at a time)"),
-    OPTION("subscriptions", "COUNT", CLI_COUNT, subscriptions, "over all subscribers (wildcard; 10000)"),
-    OPTION("payload", "BYTES", CLI_COUNT, payload, "size of a payload, at least 32 (128)"),
+    OPTION("subscriptions", "COUNT", CLI_COUNT, subscriptions, "over all subscribers (subs; 10000)"),
+    {'\0', "filters", "KIND", CLI_STRING, offsetof(struct bench_options, filters),
+     "exact or wildcard: subscriptions of one kind (subs; half of each)", "exact wildcard"},
+    OPTION("size", "BYTES", CLI_COUNT, size, "size of a payload, at least 32 (128)"),
     OPTION("window", "COUNT", CLI_COUNT, window, "messages per publisher that somebody may still miss"),
     OPTION("rate", "PER_SECOND", CLI_NUMBER, rate,
            "publish this fast in all, and measure latency; no window"),
     OPTION("stalled", "COUNT", CLI_COUNT, stalled, "further subscribers that never read"),
-    OPTION("seconds", "SECONDS", CLI_SECONDS, seconds, "how long to measure (5)"),
+    OPTION("duration", "SECONDS", CLI_SECONDS, duration, "how long to measure (5)"),
+    OPTION("messages", "COUNT", CLI_COUNT, messages, "measure until so many were published and have arrived"),
     OPTION("warmup", "SECONDS", CLI_SECONDS, warmup, "how long before that (1)"),
     OPTION("pid", "PID", CLI_COUNT, pid, "the server's process: its CPU time and memory are shown too"),
     OPTION("json", NULL, CLI_FLAG, json, "one JSON object instead of text"),
@@ -42,7 +51,7 @@ const struct cli_spec bench_spec = {
         "  pairs      50 publishers on 50 topics with one subscriber each, window 512\n"
         "  fanin      50 publishers on 50 topics, one subscriber by wildcard, window 512\n"
         "  many       50 publishers and 100 subscribers on one topic, window 8\n"
-        "  wildcard   10,000 subscriptions, exact and wildcard, over 100 subscribers; each message\n"
+        "  subs       10,000 subscriptions, exact and wildcard, over 100 subscribers; each message\n"
         "             is for four of them, window 512\n"
         "  latency    5,000 messages/s to 10 subscribers, measured from when each was due\n"
         "  idle       memory of 10,000 connections with one subscription each (needs --pid)\n"
@@ -64,9 +73,9 @@ static const struct bench_scenario scenarios[] = {
     {.name = "pairs", .run = load_run, .shape = SHAPE_PAIRS, .pairs = 50, .window = 512},
     {.name = "fanin", .run = load_run, .shape = SHAPE_FANIN, .pubs = 50, .subs = 1, .window = 512},
     {.name = "many", .run = load_run, .shape = SHAPE_ALL, .pubs = 50, .subs = 100, .window = 8},
-    {.name = "wildcard",
+    {.name = "subs",
      .run = load_run,
-     .shape = SHAPE_WILDCARD,
+     .shape = SHAPE_SUBS,
      .pubs = 1,
      .subs = 100,
      .subscriptions = 10000,
@@ -108,12 +117,12 @@ static void fill_in_defaults(struct bench_options *given, const struct bench_sce
 static const char *check_numbers(const struct bench_options *given, const struct bench_scenario *scenario,
                                  bool relay)
 {
-    uint64_t streams = scenario->shape == SHAPE_PAIRS      ? given->pairs
-                       : scenario->shape == SHAPE_WILDCARD ? given->subscriptions / 4
-                                                           : given->pubs;
+    uint64_t streams = scenario->shape == SHAPE_PAIRS  ? given->pairs
+                       : scenario->shape == SHAPE_SUBS ? given->subscriptions / 4
+                                                       : given->pubs;
     uint64_t receivers = scenario->shape == SHAPE_PAIRS ? given->pairs : given->subs;
-    if (given->payload < STAMP_PAYLOAD_MIN || given->payload > PAYLOAD_MAX)
-        return "--payload must be from 32 to 16777216";
+    if (given->size < STAMP_PAYLOAD_MIN || given->size > PAYLOAD_MAX)
+        return "--size must be from 32 to 16777216";
     if (streams > CLIENTS_MAX || receivers > CLIENTS_MAX || given->conns > CLIENTS_MAX ||
         given->stalled > CLIENTS_MAX || given->window > CLIENTS_MAX)
         return "a count is above a million";
@@ -121,12 +130,16 @@ static const char *check_numbers(const struct bench_options *given, const struct
         return "publishers times subscribers must stay below 16 million";
     if (scenario->run == idle_run && given->pid == 0)
         return "idle needs the server's --pid";
-    if (scenario->shape != SHAPE_WILDCARD)
+    if (given->filters && strcmp(given->filters, "exact") != 0 && strcmp(given->filters, "wildcard") != 0)
+        return "--filters must be exact or wildcard";
+    if (relay && given->pubs > 1 && given->size > RELAY_MIXED_MAX)
+        return "the relay mixes the messages of several publishers up to a --size of 32640";
+    if (scenario->shape != SHAPE_SUBS)
         return NULL;
     if (relay)
-        return "the relay knows no wildcards";
+        return "the relay knows no filters";
     return given->subs < 4 || given->subscriptions < 4 || given->pubs > 1
-               ? "wildcard needs 4 subscribers and subscriptions or more, and one publisher"
+               ? "subs needs 4 subscribers and subscriptions or more, and one publisher"
                : NULL;
 }
 
@@ -159,7 +172,7 @@ static int run(const struct bench_scenario *scenario, struct bench_options *give
 
 int cmd_bench(int argc, char **argv)
 {
-    struct bench_options given = {.payload = 128, .seconds = 5, .warmup = 1};
+    struct bench_options given = {.size = 128, .duration = 5, .warmup = 1};
     int exit_code;
     if (!cli_parse(&bench_spec, &argc, &argv, &given, &exit_code))
         return exit_code;

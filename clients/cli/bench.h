@@ -13,12 +13,13 @@
 struct bench_options {
     struct cli_common common; /* first */
     /* 0 where the scenario's own default is meant, until bench.c has filled it in */
-    uint64_t payload, window, subs, pubs, pairs, conns, subscriptions, stalled, pid;
-    double rate, seconds, warmup;
+    uint64_t size, window, messages, subs, pubs, pairs, conns, subscriptions, stalled, pid;
+    double rate, duration, warmup;
+    const char *filters; /* "exact", "wildcard" or NULL: both */
     bool json;
 };
 
-enum bench_shape { SHAPE_ALL, SHAPE_PAIRS, SHAPE_FANIN, SHAPE_WILDCARD };
+enum bench_shape { SHAPE_ALL, SHAPE_PAIRS, SHAPE_FANIN, SHAPE_SUBS };
 
 struct bench_result;
 
@@ -59,8 +60,9 @@ bool churn_run(const struct bench_scenario *, const struct bench_options *, cons
 bool bench_good(const struct bench_result *result);
 
 /* bench_report.c */
+/* "what: done of of unit, per_second/s" on a terminal; per_second 0: not known. */
 void report_progress(const struct bench_options *options, const char *what, double done, double of,
-                     double per_second);
+                     const char *unit, double per_second);
 void report_progress_end(void);
 void report_text(const struct bench_result *result);
 void report_json(const struct bench_result *result);

@@ -51,7 +51,8 @@ static bool churn_for(struct churn *churn, const char *what, double seconds)
             continue;
         show = churn->net.now_ns + 250000000;
         double done = (double)(churn->net.now_ns - start) / 1e9;
-        report_progress(churn->options, what, done, seconds, (double)(churn->finished - finished) / done);
+        report_progress(churn->options, what, done, seconds, "s",
+                        (double)(churn->finished - finished) / done);
     }
     return true;
 }
@@ -60,7 +61,7 @@ static void measure(struct churn *churn, struct bench_result *result)
 {
     uint64_t finished = churn->finished, start = net_clock_ns();
     double server_cpu_ns = process_cpu_ns(churn->options->pid), own_cpu_ns = process_own_cpu_ns();
-    if (!churn_for(churn, "churn", churn->options->seconds))
+    if (!churn_for(churn, "churn", churn->options->duration))
         return;
     double server_end = process_cpu_ns(churn->options->pid);
     result->cycles = churn->finished - finished;

@@ -56,7 +56,8 @@ static bool open_all(struct idle *idle)
         open_next(idle);
         net_await_ready(&idle->net, idle->count > OPENING_MAX ? idle->count - OPENING_MAX : 0);
         if (idle->count % 64 == 0)
-            report_progress(idle->options, "idle", idle->count, (double)idle->options->conns, 0);
+            report_progress(idle->options, "idle", idle->count, (double)idle->options->conns, "connections",
+                            0);
     }
     bool good = !idle->net.failure[0] && net_await_ready(&idle->net, idle->count);
     settle(&idle->net);

@@ -4,6 +4,9 @@
  * the moment when they were due (no coordinated omission).
  *
  *   connect all ─► warm up ─► measure ─► stop publishing, wait for what is on its way ─► judge
+ *
+ * With --messages, measuring lasts until that many were published and have arrived; nothing is on its way when it
+ * begins. With --duration it begins and ends in full flow.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -16,6 +19,7 @@
 
 enum {
     BATCH_BYTES = 64 * 1024, /* per send; a larger message goes alone */
+    FOREVER_S = 1000000000,
     PATIENCE_S = 10,         /* without any delivery; then the rest is lost */
     LINGER_MS = 50,          /* for what comes although nothing is due */
     PACE_NS_MIN = 50 * 1000, /* messages of a higher rate are sent several at a time */
@@ -38,6 +42,7 @@ struct load {
     uint32_t conn_count;
     uint8_t *batch; /* owns: NET_HEADROOM, then frames */
     bool open_loop;
+    uint64_t quota;       /* messages that may still be published; UINT64_MAX: any number */
     uint64_t due_from_ns; /* open loop: when message 0 was due */
     uint64_t due_next;    /* and the next one that is to be sent */
     uint64_t shown_ns;    /* last progress line */
@@ -56,10 +61,16 @@ static size_t put_message(struct load *load, uint8_t *at, uint32_t publisher, ui
     struct stamp stamp = {.run = load->net.run, .sent_ns = sent_ns};
     stamp.number = ledger_send(load->ledger, publisher, &stamp.stream);
     struct span frame = plan_frame(&load->plan, stamp.stream);
-    size_t payload = load->options->payload;
+    size_t payload = load->options->size;
     memcpy(at, frame.data, frame.len);
     stamp_put(at + frame.len - payload, payload, &stamp);
     return frame.len;
+}
+
+static void spend(struct load *load)
+{
+    if (load->quota != UINT64_MAX)
+        load->quota--;
 }
 
 /* Sends as many as the socket takes. */
@@ -69,7 +80,7 @@ static void publish(struct load *load, uint32_t publisher, uint64_t count, uint6
     uint8_t *start = load->batch + NET_HEADROOM;
     while (count > 0 && !conn_backed_up(conn)) {
         size_t len = 0;
-        for (; count > 0 && len < BATCH_BYTES; count--)
+        for (; count > 0 && len < BATCH_BYTES; count--, spend(load))
             len += put_message(load, start + len, publisher, sent_ns);
         conn_send(conn, start, len);
     }
@@ -80,8 +91,8 @@ static void publish_what_the_window_allows(struct load *load)
     uint64_t now = load->net.now_ns;
     for (uint32_t p = 0; p < load->ledger->publisher_count; p++) {
         uint64_t room = load->options->window - ledger_on_the_way(load->ledger, p);
-        if (room > 0)
-            publish(load, p, room, now);
+        if (room > 0 && load->quota > 0)
+            publish(load, p, room < load->quota ? room : load->quota, now);
     }
 }
 
@@ -90,12 +101,13 @@ static void publish_what_is_due(struct load *load)
 {
     double interval = 1e9 / load->options->rate;
     uint64_t now = net_clock_ns();
-    for (;;) {
+    while (load->quota > 0) {
         uint64_t due = load->due_from_ns + (uint64_t)((double)load->due_next * interval);
         if (due > now || load->net.failure[0])
             return;
         uint32_t publisher = (uint32_t)(load->due_next++ % load->ledger->publisher_count);
         size_t len = put_message(load, load->batch + NET_HEADROOM, publisher, due);
+        spend(load);
         conn_send(&load->conns[publisher], load->batch + NET_HEADROOM, len);
     }
 }
@@ -120,7 +132,13 @@ static void show_progress(struct load *load, const struct mark *since, const cha
     load->shown_ns = load->net.now_ns;
     struct mark now = {.now_ns = load->net.now_ns, .delivered = ledger_received(load->ledger)};
     double done = seconds_between(since, &now);
-    report_progress(load->options, what, done, seconds, (double)(now.delivered - since->delivered) / done);
+    double per_second = (double)(now.delivered - since->delivered) / done;
+    double messages = (double)load->options->messages;
+    if (load->quota == UINT64_MAX)
+        report_progress(load->options, what, done, seconds, "s", per_second);
+    else
+        report_progress(load->options, what, messages - (double)load->quota, messages, "messages",
+                        per_second);
 }
 
 /* Whether anything was delivered within the last PATIENCE_S. */
@@ -139,12 +157,14 @@ static bool watchdog_content(struct watchdog *dog, const struct load *load)
     return true;
 }
 
+/* Publishes until the time is over, or the quota is spent. */
 static bool load_for(struct load *load, const char *what, double seconds)
 {
     struct mark start = mark_now(load);
     struct watchdog dog = {start.delivered, start.now_ns};
     uint64_t until = start.now_ns + (uint64_t)(seconds * 1e9);
-    while (load->net.now_ns < until) {
+    load->net.now_ns = start.now_ns;
+    while (load->net.now_ns < until && load->quota > 0) {
         if (load->open_loop)
             publish_what_is_due(load);
         else
@@ -160,12 +180,19 @@ static bool load_for(struct load *load, const char *what, double seconds)
     return true;
 }
 
-static bool drain(struct load *load)
+/* Waits for what is on its way, but not for ever: what does not come is lost. */
+static bool settle(struct load *load)
 {
     struct watchdog dog = {ledger_received(load->ledger), load->net.now_ns};
     while (!ledger_complete(load->ledger) && watchdog_content(&dog, load))
         if (!net_turn(&load->net, 100))
             return false;
+    return true;
+}
+
+/* And for what nobody was to get. */
+static bool linger(struct load *load)
+{
     uint64_t until = load->net.now_ns + (uint64_t)LINGER_MS * 1000000;
     while (load->net.now_ns < until)
         if (!net_turn(&load->net, LINGER_MS))
@@ -173,20 +200,41 @@ static bool drain(struct load *load)
     return true;
 }
 
+static bool measure(struct load *load)
+{
+    const char *name = load->scenario->name;
+    if (!load->options->messages)
+        return load_for(load, name, load->options->duration);
+    load->quota = load->options->messages;
+    return load_for(load, name, FOREVER_S) && settle(load);
+}
+
+static bool warm_up(struct load *load)
+{
+    if (!load_for(load, "warm-up", load->options->warmup) || (load->options->messages && !settle(load)))
+        return false;
+    if (load->options->messages) {
+        load->due_from_ns = net_clock_ns();
+        load->due_next = 0;
+    }
+    return true;
+}
+
 static bool run_phases(struct load *load, struct bench_result *result)
 {
+    load->quota = UINT64_MAX;
     load->due_from_ns = net_clock_ns();
     if (load->open_loop)
         net_pace(&load->net, (uint64_t)fmax(1e9 / load->options->rate, PACE_NS_MIN));
-    if (!load_for(load, "warm-up", load->options->warmup))
+    if (!warm_up(load))
         return false;
     load->ledger->latency = load->open_loop ? &result->latency : NULL;
     load->begin = mark_now(load);
-    bool good = load_for(load, load->scenario->name, load->options->seconds);
+    bool good = measure(load);
     load->end = mark_now(load);
     load->ledger->latency = NULL;
     net_pace(&load->net, 0);
-    return good && drain(load);
+    return good && settle(load) && linger(load);
 }
 
 /* ---- connections ---------------------------------------------------------------------------------------- */

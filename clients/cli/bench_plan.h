@@ -7,7 +7,10 @@
 
 #include "clients/cli/bench.h"
 
-enum { PLAN_NAME_BYTES = 40 };
+enum {
+    PLAN_NAME_BYTES = 40,
+    PLAN_RELAY_FRAME_MAX = 32 * 1024 /* bytes that the relay passes on whole */
+};
 
 struct plan_filter {
     uint32_t receiver;
@@ -40,7 +43,7 @@ uint32_t plan_greet_receiver(const struct plan *plan, uint32_t receiver, struct 
 uint32_t plan_greet_single(const struct bench_options *options, bool relay, const char *filter,
                            struct wire_buf *out);
 
-/* The pair that is published on a stream; its payload is the last options->payload bytes. */
+/* The pair that is published on a stream; its payload is the last options->size bytes. */
 static inline struct span plan_frame(const struct plan *plan, uint32_t stream)
 {
     return span_of(plan->frames.data + plan->frame_at[stream],

@@ -30,13 +30,13 @@ static uint64_t events(const struct bench_result *result)
 static bool progress_shown;
 
 void report_progress(const struct bench_options *options, const char *what, double done, double of,
-                     double per_second)
+                     const char *unit, double per_second)
 {
     if (options->common.quiet || !isatty(STDERR_FILENO))
         return;
-    fprintf(stderr, "\r\033[K%s %.0f of %.0f", what, done, of);
+    fprintf(stderr, "\r\033[K%s: %.0f of %.0f %s", what, done, of, unit);
     if (per_second > 0)
-        fprintf(stderr, " s, %.0f/s", per_second);
+        fprintf(stderr, ", %.0f/s", per_second);
     progress_shown = true;
 }
 
@@ -69,7 +69,7 @@ static void show_setting(const struct bench_result *result)
             printf(": %" PRIu64 " pairs", options->pairs);
         else
             printf(": %" PRIu64 " to %" PRIu64, options->pubs, options->subs);
-        printf(", %" PRIu64 " B, ", options->payload);
+        printf(", %" PRIu64 " B, ", options->size);
         if (options->rate > 0)
             printf("%.0f messages/s", options->rate);
         else
@@ -90,7 +90,7 @@ static void show_rates(const struct bench_result *result)
         return;
     row("published", "%.0f/s", (double)result->published / result->seconds);
     row("delivered", "%.0f/s, %.1f MB/s of payload", (double)result->delivered / result->seconds,
-        (double)result->delivered * (double)result->options->payload / result->seconds / 1e6);
+        (double)result->delivered * (double)result->options->size / result->seconds / 1e6);
 }
 
 static void show_cpu(const struct bench_result *result)
@@ -203,7 +203,7 @@ static void json_setting(const struct bench_result *result)
         json_count("conns", options->conns);
         return;
     }
-    json_count("payload", options->payload);
+    json_count("payload", options->size);
     json_count("publishers", result->scenario->shape == SHAPE_PAIRS ? options->pairs : options->pubs);
     json_count("subscribers", result->scenario->shape == SHAPE_PAIRS ? options->pairs : options->subs);
     json_count("stalled", options->stalled);
