@@ -39,6 +39,7 @@ static void answer_ok(struct session *session, uint64_t id)
 static void answer_err(struct session *session, uint64_t id, enum err code, const char *text)
 {
     struct sessions *env = session->env;
+    publish_finish(session); /* in the log, no answer comes between the frames of a run */
     env->stats.refused++;
     if (id == 0 && !pace_take(&session->errors, *env->now_ms, STRAY_ERRORS_PER_S, STRAY_ERRORS_PER_S))
         return;
@@ -141,10 +142,8 @@ static void serve_pub(struct session *session, struct cursor body, uint32_t coun
     e = publish_add(session, &pub, &text);
     if (e == ERR_TRUNCATED)
         session_unread_frame(session);
-    else if (e) {
-        publish_finish(session);
+    else if (e)
         answer_err(session, pub.id, e, text);
-    }
 }
 
 static void serve_sub(struct session *session, struct cursor body, uint32_t count)

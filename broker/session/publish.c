@@ -1,5 +1,7 @@
 #include "broker/session/publish.h"
 
+#include <assert.h>
+
 #include "broker/session/sessions.h"
 #include "proto/native_reply.h"
 #include "proto/topic.h"
@@ -134,6 +136,7 @@ static enum err append(struct session *session, const struct native_pub *pub)
     uint8_t *to = wire_log_reserve(&env->delivery->log, (uint32_t)native_msg_bytes_max(pub), &chunk, &off);
     if (!to)
         return ERR_NO_MEMORY;
+    assert(run->count == 0 || (run->chunk == chunk && run->off + run->len == off));
     uint32_t len = (uint32_t)native_put_msg(to, pub, *env->unix_ms);
     wire_log_commit(&env->delivery->log, len);
     if (run->count == 0) {

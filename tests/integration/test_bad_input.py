@@ -194,6 +194,18 @@ class BadValues(BadInput):
     def test_block_is_denied_where_no_rule_grants_it(self):
         self.answered("denied", client.SUB, 9, "a", {"policy": "block"})
 
+    def test_a_refused_publish_leaves_those_before_and_behind_it_whole(self):
+        refused = {"bad_option": ("a", b"x", {"ttl_ms": -1}), "unsupported": ("a", b"x", {"retain": True}),
+                   "bad_topic": ("a/+", b"x"), "too_large": ("a", b"x" * ((1 << 20) + 1))}
+        for code, publish in refused.items():
+            with self.subTest(code), self.broker.connect() as subscriber, self.broker.connect() as publisher:
+                subscriber.subscribe("a")
+                good = b"".join(mp.frame(client.PUB, 0, "a", b"good") for _ in range(5))
+                publisher.send_raw(good + mp.frame(client.PUB, 9, *publish) + good)
+                publisher.expect_error(code, 9)
+                self.assertEqual(publisher.fence(), [])
+                self.assertEqual(subscriber.fence(), [[client.MSG, "a", b"good"]] * 10)
+
     def test_an_error_without_an_id_is_told_too_but_not_without_end(self):
         with self.broker.connect() as peer:
             peer.send(client.PUB, 0, "a/+", b"x")

@@ -158,6 +158,28 @@ static void say_pub(struct client *client, unsigned topic, bool wants_answer)
     tally.publishes++;
 }
 
+/* A publish that must be answered with ERR, and harm neither those around it nor anybody else. */
+static void say_wrong_pub(struct client *client, unsigned topic)
+{
+    const struct profile *profile = &client->world->profile;
+    struct request *request = client_request(client, REQUEST_WRONG);
+    request->id = next_id(client);
+    struct native_pub pub = {.id = request->id, .topic = span_str("a/+"), .payload = span_str("lost")};
+    switch (random_below(dice_of(client), 3)) {
+    case 0:
+        break;
+    case 1:
+        pub.topic = span_str("$SYS/x");
+        break;
+    default:
+        pub.topic = span_str(profile->topic[topic]);
+        pub.flags = NATIVE_PUB_FORMAT;
+        pub.format = 2;
+        break;
+    }
+    must(client, native_encode_pub(&client->out, &pub));
+}
+
 static void say_pubs(struct client *client)
 {
     struct random *dice = dice_of(client);
@@ -169,6 +191,8 @@ static void say_pubs(struct client *client)
         if (hop)
             topic = (unsigned)random_below(dice, profile->topics);
         say_pub(client, topic, answers || dice_percent(dice, 10));
+        if (dice_percent(dice, 1))
+            say_wrong_pub(client, topic);
     }
 }
 
@@ -178,35 +202,24 @@ static void say_ping(struct client *client)
     must(client, native_encode_ping(&client->out));
 }
 
-/* Requests that must be answered with ERR, and harm nobody. */
-static void say_wrong(struct client *client)
+static void say_wrong_sub(struct client *client)
 {
-    struct random *dice = dice_of(client);
     struct request *request = client_request(client, REQUEST_WRONG);
     request->id = next_id(client);
-    struct native_sub sub = {.id = request->id, .filter = span_str("a/#/b")};
-    struct native_pub pub = {.id = request->id, .topic = span_str("a/+"), .payload = span_str("lost")};
-    switch (random_below(dice, 6)) {
+    struct native_sub sub = {.id = request->id, .filter = span_str("a")};
+    switch (random_below(dice_of(client), 4)) {
     case 0:
-        must(client, native_encode_pub(&client->out, &pub));
-        return;
-    case 1:
-        pub.topic = span_str("$SYS/x");
-        must(client, native_encode_pub(&client->out, &pub));
-        return;
-    case 2:
         sub.filter = span_str("$share/g/a");
         break;
-    case 3:
-        sub.filter = span_str("a");
+    case 1:
         sub.policy = NATIVE_POLICY_BLOCK;
         break;
-    case 4:
-        sub.filter = span_str("a");
+    case 2:
         sub.policy = NATIVE_POLICY_DROP_NEWEST;
         sub.max_hz = 3;
         break;
     default:
+        sub.filter = span_str("a/#/b");
         break;
     }
     must(client, native_encode_sub(&client->out, &sub));
@@ -259,7 +272,7 @@ static void say_something(struct client *client)
     if (dice_percent(dice, 10))
         say_ping(client);
     if (dice_percent(dice, 3))
-        say_wrong(client);
+        say_wrong_sub(client);
     if (profile->garbage && dice_percent(dice, profile->garbage) && dice_percent(dice, 5))
         say_garbage(client);
 }
