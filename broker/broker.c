@@ -261,12 +261,23 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
+/* A signal that comes once nobody listens for it would end the process as if nobody ever had. */
+static void ignore_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < SIGNALS; i++)
+        sigaddset(&set, signal_numbers[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 /* The shards' threads end first: until then they may wake each other, and this loop. */
 static void join_all(struct broker *broker)
 {
     command_all(broker, SHARD_EXIT);
     for (unsigned i = 0; i < broker->shards; i++)
         shard_loop_join(broker->loops[i]);
+    ignore_signals();
     uv_walk(&broker->loop, close_handle, NULL);
     uv_run(&broker->loop, UV_RUN_DEFAULT);
     uv_loop_close(&broker->loop);

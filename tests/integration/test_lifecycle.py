@@ -134,6 +134,13 @@ class Drain(broker.BrokerTest):
         self.assertLess(time.monotonic() - began, 10, "a second TERM stops at once")
         stuck.close()
 
+    def test_term_at_any_moment_of_the_end_ends_with_0(self):
+        for _ in range(20):
+            running = self.start()
+            while running.running():
+                running.signal(signal.SIGTERM)
+            self.assertEqual(running.wait(), 0)
+
     def test_a_client_that_does_not_read_cannot_hold_up_the_drain(self):
         running = self.start({"session.drain_window": "500ms"})
         stuck = running.connect(receive_buffer=4096)
