@@ -116,8 +116,7 @@ client.on('state', ({ state }) => {
   lostAt = 0;
   for (const { conversation } of rooms.values()) {
     if (seconds > 0) {
-      conversation.notice(`The connection was lost for ${seconds} s; ` +
-                          'messages in between are not kept by this version');
+      conversation.notice(`The connection was lost for ${seconds} s. What was said meanwhile is not shown.`);
     }
     for (const entry of conversation.waiting()) send(conversation, entry);
   }

@@ -92,7 +92,10 @@ export class Transcript {
     on('said', detail => this.#onSaid(detail));
     on('submitted', ({ entry }) => this.#onSubmitted(entry));
     on('marked', ({ entry }) => this.#drawState(this.#unsaidNodes.get(entry.id), entry));
-    on('discarded', ({ entry }) => this.#removeUnsaid(entry));
+    on('discarded', ({ entry }) => {
+      this.#removeUnsaid(entry);
+      this.#joinUnsaid();
+    });
     this.#showEmptiness();
     this.#scrollToEnd();
   }
@@ -110,7 +113,17 @@ export class Transcript {
     this.#scrollToEnd();
   }
 
+  /* What stands before a line that waits or failed changes as others are said. */
+  #joinUnsaid() {
+    let before = this.#conversation.said.at(-1);
+    for (const entry of this.#conversation.unsaid.values()) {
+      this.#unsaidNodes.get(entry.id)?.classList.toggle('continued', continues(entry, before));
+      before = entry;
+    }
+  }
+
   #afterGrowth() {
+    this.#joinUnsaid();
     this.#showEmptiness();
     if (this.following) this.#scrollToEnd();
     else this.toEnd.hidden = false;
@@ -125,11 +138,10 @@ export class Transcript {
   }
 
   #addUnsaid(entry) {
-    const last = [...this.#conversation.unsaid.values()];
-    const before = last[last.indexOf(entry) - 1] ?? this.#conversation.said.at(-1);
-    const node = messageNode(entry, before);
+    const node = messageNode(entry, null);
     this.#unsaidNodes.set(entry.id, node);
     this.unsaid.append(node);
+    this.#joinUnsaid();
     this.#drawState(node, entry);
   }
 

@@ -31,6 +31,13 @@ const SPOKEN = {
   closed: 'Disconnected.',
 };
 
+/* Beside the page's name a phone has room for two or three words. */
+const narrow = matchMedia('(max-width: 30rem)');
+
+function countdown(seconds) {
+  return narrow.matches ? `Retry in ${seconds} s` : `Reconnecting, next try in ${seconds} s`;
+}
+
 /* `badge` holds an element [data-text]; `status` is a live region of its own. */
 export class ConnectionBadge {
   #text;
@@ -58,7 +65,7 @@ export class ConnectionBadge {
   #countDown(deadline) {
     const tick = () => {
       const left = Math.ceil((deadline - performance.now()) / 1000);
-      this.#text.textContent = left > 0 ? `Reconnecting, next try in ${left} s` : TEXT.reconnecting;
+      this.#text.textContent = left > 0 ? countdown(left) : TEXT.reconnecting;
       if (left <= 0) clearInterval(this.#timer);
     };
     this.#timer = setInterval(tick, 250);

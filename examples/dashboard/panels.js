@@ -171,7 +171,7 @@ export function cardsOf(host, palette) {
     }),
     ...card({
       id: 'load', title: 'Load', format: load, topOf: scaleFrom(1),
-      lines: [['load/1', '1 minute'], ['load/5', '5 minutes'], ['load/15', '15 minutes']],
+      lines: [['load/1', '1 min'], ['load/5', '5 min'], ['load/15', '15 min']],
     }),
     ...card({
       id: 'disk', title: 'Disks', format: bytesPerSecond, topOf: scaleFrom(100_000),
