@@ -1,6 +1,6 @@
 /*
- * The dashboard page in a real browser, fed by the real feeder through a real broker. How long the machine is watched
- * for long tasks and heap growth: SLUICE_DASHBOARD_SECONDS, 20 unless set.
+ * The dashboard page in a real browser, fed by the real feeder through a real broker. It is watched for long tasks and
+ * heap growth for 15 seconds, so that the suite stays short; SLUICE_DASHBOARD_SECONDS=60 watches for a whole minute.
  */
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { hostname } from 'node:os';
 import { startBroker, startExample } from './support/broker.mjs';
 import { assertAccessible, assertNoSidewaysScroll, launch, openPage, tabOrder, WAIT_MS } from './support/browser.mjs';
 
-const WATCH_MS = 1000 * Number(process.env.SLUICE_DASHBOARD_SECONDS ?? 20);
+const WATCH_MS = 1000 * Number(process.env.SLUICE_DASHBOARD_SECONDS ?? 15);
 const SLOWDOWN = 6;
 const TASK_MS_MAX = 100;
 /* Neighbours on the machine stretch tasks too: one quiet window of these is what counts. */
@@ -79,7 +79,7 @@ test('the page draws this machine, live, and says the figures as text', async ()
   const titles = await page.locator('.card h2').allTextContents();
   assert.deepEqual(titles.slice(0, 5), ['Processor', 'Cores', 'Memory', 'Load', 'Disks']);
   assert.match(await figure(page, 'Memory', 'In use').textContent(), /^[\d.]+ [MG]B$/);
-  assert.match(await figure(page, 'Load', '15 minutes').textContent(), /^\d+\.\d\d$/);
+  assert.match(await figure(page, 'Load', '15 min').textContent(), /^\d+\.\d\d$/);
   assert.match(await figure(page, 'Disks', 'Read').textContent(), /^[\d.]+ k?M?G?B\/s$/);
   await page.waitForTimeout(2000);
   const before = await inkOf(page);
@@ -140,18 +140,25 @@ test('a page without any feeder says what to start', async () => {
   assert.match(await page.textContent('#waiting'), /build\/examples\/dashboard\/feeder/);
 });
 
-/* The longest task of a window, in ms. */
-async function longestTask(page) {
+/* What one window of watching has found: the longest task in ms, and by how much the heap has grown. */
+async function watch(page, heap) {
+  const before = await heap();
+  await page.waitForTimeout(500); /* what the collection held up */
   await page.evaluate(() => {
     globalThis.longTasks = [];
   });
   await page.waitForTimeout(WATCH_MS);
-  return Math.max(0, ...(await page.evaluate(() => globalThis.longTasks)));
+  const longest = Math.max(0, ...(await page.evaluate(() => globalThis.longTasks)));
+  return { longest, grown: (await heap()) - before };
 }
 
-test(`with the processor ${SLOWDOWN} times slower no task takes over ${TASK_MS_MAX} ms`, async t => {
+test(`with the processor ${SLOWDOWN} times slower no task takes over ${TASK_MS_MAX} ms, and the heap stays flat`, async t => {
   const page = await open();
   const cdp = await page.context().newCDPSession(page);
+  const heap = async () => {
+    await cdp.send('HeapProfiler.collectGarbage');
+    return (await cdp.send('Runtime.getHeapUsage')).usedSize;
+  };
   await isFed(page);
   await cdp.send('Emulation.setCPUThrottlingRate', { rate: SLOWDOWN });
   await page.evaluate(() => {
@@ -159,30 +166,16 @@ test(`with the processor ${SLOWDOWN} times slower no task takes over ${TASK_MS_M
     new PerformanceObserver(list => globalThis.longTasks.push(...list.getEntries().map(entry => entry.duration)))
       .observe({ type: 'longtask' });
   });
-  await page.waitForTimeout(1000);
-  const longest = [];
-  do {
-    longest.push(await longestTask(page));
-  } while (longest.at(-1) > TASK_MS_MAX && longest.length < WINDOWS_MAX);
-  t.diagnostic(`longest task of each window: ${longest.map(ms => `${ms} ms`).join(', ')}`);
-  assert.ok(longest.at(-1) <= TASK_MS_MAX, `tasks of ${longest} ms`);
-  assert.ok((await inkOf(page)).every(ink => ink > 5), 'nothing was drawn meanwhile');
-});
-
-test('the heap stays flat', async t => {
-  const page = await open();
-  const cdp = await page.context().newCDPSession(page);
-  await isFed(page);
-  const heap = async () => {
-    await cdp.send('HeapProfiler.collectGarbage');
-    return (await cdp.send('Runtime.getHeapUsage')).usedSize;
-  };
   await page.waitForTimeout(3000);
-  const before = await heap();
-  await page.waitForTimeout(WATCH_MS);
-  const grown = (await heap()) - before;
-  t.diagnostic(`${Math.round(before / 1024)} KiB, ${Math.round(grown / 1024)} KiB more after ${WATCH_MS / 1000} s`);
-  assert.ok(grown < HEAP_GROWTH_MAX, `the heap grew by ${grown} bytes`);
+  const windows = [];
+  do {
+    windows.push(await watch(page, heap));
+  } while (windows.at(-1).longest > TASK_MS_MAX && windows.length < WINDOWS_MAX);
+  const { longest, grown } = windows.at(-1);
+  t.diagnostic(windows.map(one => `longest task ${one.longest} ms, heap ${Math.round(one.grown / 1024)} KiB more`).join('; '));
+  assert.ok(longest <= TASK_MS_MAX, `a task of ${longest} ms`);
+  assert.ok(grown <= HEAP_GROWTH_MAX, `the heap grew by ${grown} bytes in ${WATCH_MS / 1000} s`);
+  assert.ok((await inkOf(page)).every(ink => ink > 5), 'nothing was drawn meanwhile');
 });
 
 for (const colorScheme of ['light', 'dark']) {
@@ -212,7 +205,7 @@ test('360 px are enough, and reduced motion is respected', async () => {
   const page = await open({ viewport: { width: 360, height: 640 }, reducedMotion: 'reduce' });
   await isFed(page);
   await page.click('summary');
-  await page.waitForTimeout(2500);
+  await page.waitForTimeout(1000);
   await assertNoSidewaysScroll(page, 'the dashboard');
   const frames = await page.evaluate(() => new Promise(resolve => {
     const { clearRect } = CanvasRenderingContext2D.prototype;
@@ -221,7 +214,7 @@ test('360 px are enough, and reduced motion is respected', async () => {
       drawn += this.canvas === document.querySelector('canvas');
       return clearRect.apply(this, args);
     };
-    setTimeout(() => resolve(drawn), 5000);
+    setTimeout(() => resolve(drawn), 4000);
   }));
-  assert.ok(frames >= 1 && frames <= 4, `${frames} redraws in 5 s`);
+  assert.ok(frames >= 1 && frames <= 3, `${frames} redraws in 4 s`);
 });

@@ -1,7 +1,8 @@
 /*
- * A real broker on ports of its own, serving the example pages from a folder of its own; and the programs that the
- * examples bring along. SLUICED names another broker than build/broker/sluiced, SLUICE_EXAMPLES_BIN another folder
- * than build/examples, SLUICE_CLIENT another than clients/js.
+ * A real broker on ports of its own, serving the example pages; and the programs that the examples bring along.
+ * SLUICED names another broker than build/broker/sluiced, SLUICE_EXAMPLES_BIN another folder than build/examples.
+ * SLUICE_WWW is a web root as `./dev build` lays it out; without it one is put together from the sources, with
+ * SLUICE_CLIENT in place of clients/js if that is set.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,13 +15,15 @@ import { fileURLToPath } from 'node:url';
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 const SLUICED = process.env.SLUICED ?? join(ROOT, 'build/broker/sluiced');
 const PROGRAMS = process.env.SLUICE_EXAMPLES_BIN ?? join(ROOT, 'build/examples');
+const WWW = process.env.SLUICE_WWW;
 const CLIENT = process.env.SLUICE_CLIENT ?? join(ROOT, 'clients/js');
 const READY_MS = 20_000;
 
 export const REQUESTER_MJS = join(ROOT, 'examples/services/requester.mjs');
 
-/* The layout that `./dev run` serves. */
-export function stageWww() {
+/* The layout that `./dev run` serves; whoever asked for it removes it. */
+function stageWww() {
+  if (WWW) return { path: WWW, remove: () => {} };
   const www = mkdtempSync(join(tmpdir(), 'sluice-www-'));
   const copy = (from, to) => cpSync(from, join(www, to), { recursive: true, dereference: true });
   for (const name of ['common', 'chat', 'dashboard', 'index.html']) copy(join(ROOT, 'examples', name), name);
