@@ -207,6 +207,23 @@ static void check_memory(const struct world *world)
             (unsigned long long)most);
 }
 
+/* Since the last look at it, a subscriber that does not read holds no more of the log than the window. */
+static void check_window(const struct world *world)
+{
+    uint64_t window = world->profile.delivery.log_window;
+    for (unsigned i = 0; i < world->profile.shards; i++) {
+        const struct delivery *delivery = &world->shards[i].delivery;
+        for (const struct queue *queue = delivery->blocked; queue; queue = queue->blocked_next)
+            for (const struct queued *node = queue->first; node; node = node->next)
+                require(world,
+                        !node->run.chunk || (node->flags & QUEUED_PRIVATE) ||
+                            queue->outbox->verdict != OUTBOX_GOOD ||
+                            node->position + window >= delivery->evacuated_at,
+                        "window", "%u messages held on to the log when it was %llu bytes further",
+                        node->run.count, (unsigned long long)(delivery->evacuated_at - node->position));
+    }
+}
+
 /* Over the limit somebody is given up, as long as there is somebody who does not read. */
 static void check_limit(struct world *world)
 {
@@ -234,6 +251,7 @@ static bool round_of_turns(struct world *world)
     world->round++;
     world->hasty = more;
     check_memory(world);
+    check_window(world);
     check_limit(world);
     return more;
 }
