@@ -76,10 +76,12 @@ static struct native_pub native_view(const struct sluice_publish *p, uint64_t id
                              .correlation = span_of_bytes(p->correlation),
                              .content_type = span_of_bytes(p->content_type),
                              .format = p->text};
-    pub.flags = (p->ttl_ms ? NATIVE_PUB_TTL : 0u) | (p->key.data ? NATIVE_PUB_KEY : 0u) |
-                (p->reply.data ? NATIVE_PUB_REPLY : 0u) |
-                (p->correlation.data ? NATIVE_PUB_CORRELATION : 0u) |
-                (p->content_type.data ? NATIVE_PUB_CONTENT_TYPE : 0u) | (p->text ? NATIVE_PUB_FORMAT : 0u);
+    if (!message_text_valid(p->key))
+        pub.flags = NATIVE_PUB_KEY_BIN;
+    pub.flags |= (p->ttl_ms ? NATIVE_PUB_TTL : 0u) | (p->key.data ? NATIVE_PUB_KEY : 0u) |
+                 (p->reply.data ? NATIVE_PUB_REPLY : 0u) |
+                 (p->correlation.data ? NATIVE_PUB_CORRELATION : 0u) |
+                 (p->content_type.data ? NATIVE_PUB_CONTENT_TYPE : 0u) | (p->text ? NATIVE_PUB_FORMAT : 0u);
     return pub;
 }
 

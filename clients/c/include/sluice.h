@@ -102,10 +102,10 @@ struct sluice_publish {
     struct sluice_bytes payload; /* any bytes; at most the broker's max_payload */
     const struct sluice_header *headers;
     size_t header_count;
-    uint64_t ttl_ms;                  /* 0: does not expire */
-    struct sluice_bytes key;          /* conflation key, at most 255 bytes */
-    struct sluice_bytes reply;        /* topic for the answer; sluice_*_request() sets it itself */
-    struct sluice_bytes correlation;  /* at most 255 bytes */
+    uint64_t ttl_ms;                 /* 0: does not expire */
+    struct sluice_bytes key;         /* conflation key, at most 255 bytes; sent as bin where it is no UTF-8 */
+    struct sluice_bytes reply;       /* topic for the answer; sluice_*_request() sets it itself */
+    struct sluice_bytes correlation; /* at most 255 bytes */
     struct sluice_bytes content_type; /* at most 255 bytes of UTF-8 */
     bool text;                        /* the payload is UTF-8 text (payload format indicator) */
 };
