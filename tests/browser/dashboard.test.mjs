@@ -1,6 +1,6 @@
 /*
  * The dashboard page in a real browser, fed by the real feeder through a real broker. It is watched for long tasks and
- * heap growth for 15 seconds, so that the suite stays short; SLUICE_DASHBOARD_SECONDS=60 watches for a whole minute.
+ * heap growth for a minute; SLUICE_DASHBOARD_SECONDS watches for another time.
  */
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { hostname } from 'node:os';
 import { startBroker, startExample } from './support/broker.mjs';
 import { assertAccessible, assertNoSidewaysScroll, launch, openPage, tabOrder, WAIT_MS } from './support/browser.mjs';
 
-const WATCH_MS = 1000 * Number(process.env.SLUICE_DASHBOARD_SECONDS ?? 15);
+const WATCH_MS = 1000 * Number(process.env.SLUICE_DASHBOARD_SECONDS ?? 60);
 const SLOWDOWN = 6;
 const TASK_MS_MAX = 100;
 /* Neighbours on the machine stretch tasks too: one quiet window of these is what counts. */
