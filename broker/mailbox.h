@@ -8,9 +8,10 @@
  *   shard 0: may stage again ◄────── bytes delivered ◄── box 1's next flush
  *
  * Bound: the data bytes under way from one shard to another. At the bound data mails are refused, and the sender is
- * told when half of it is free again; nobody waits inside. Control mails (charge 0) always fit. The lists of mails
- * themselves grow as needed: they are small and uncounted, out of memory aborts; what grew large is given back when
- * empty.
+ * told when half of it is free again; nobody waits inside. Control mails (charge 0) always fit: whoever sends them has
+ * a bound of its own (one per publish that waits; INTEREST_UNCONFIRMED_MAX; one per subscription that ends). The lists of
+ * mails themselves grow as needed: they are small and uncounted, out of memory aborts; what grew large is given back
+ * when empty.
  *
  * Threads: a box belongs to one shard and is used on its thread. mailroom_* functions before the first thread starts
  * and after the last one ended.

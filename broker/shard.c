@@ -131,8 +131,16 @@ static void interest_ready(void *context, struct interest_wait *wait)
     subscribe_ready(wait);
 }
 
+static void interest_crowded(void *context, bool crowded)
+{
+    sessions_set_crowded(&((struct shard *)context)->sessions, crowded);
+}
+
 static const struct router_ops router_ops = {
-    .interest = {.announce = announce, .withdraw = withdraw, .ready = interest_ready},
+    .interest = {.announce = announce,
+                 .withdraw = withdraw,
+                 .ready = interest_ready,
+                 .crowded = interest_crowded},
     .forward = forward,
 };
 

@@ -22,6 +22,8 @@ struct interest_table {
     const struct interest_ops *ops;
     void *context;
     struct interest *rows;
+    uint32_t unconfirmed; /* of all rows */
+    bool crowded;
 };
 
 struct interest_table *interest_table_new(unsigned shard, unsigned shards, const struct interest_ops *ops,
@@ -65,14 +67,23 @@ static struct interest *row_new(struct interest_table *table, struct span filter
     return row;
 }
 
+static void set_crowded(struct interest_table *table, bool crowded)
+{
+    table->crowded = crowded;
+    table->ops->crowded(table->context, crowded);
+}
+
 static void announce(struct interest_table *table, struct interest *row)
 {
     for (unsigned shard = 0; shard < table->shards; shard++) {
         if (shard == table->shard)
             continue;
         row->unconfirmed++;
+        table->unconfirmed++;
         table->ops->announce(table->context, shard, span_of(row->filter, row->filter_len), row->cookie);
     }
+    if (!table->crowded && table->unconfirmed >= INTEREST_UNCONFIRMED_MAX)
+        set_crowded(table, true);
 }
 
 enum err interest_add(struct interest_table *table, struct span filter, struct interest_wait *wait,
@@ -132,4 +143,7 @@ void interest_confirmed(struct interest_table *table, uint64_t cookie)
     }
     if (--row->unconfirmed == 0 && row->subscribers == 0)
         row_free(table, row);
+    table->unconfirmed--;
+    if (table->crowded && table->unconfirmed <= INTEREST_UNCONFIRMED_MAX / 2)
+        set_crowded(table, false);
 }

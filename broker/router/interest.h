@@ -2,12 +2,17 @@
  * What this shard has told the others it wants: one row per filter with local subscribers, however many there are.
  * The first subscriber announces the filter, the last one withdraws it; a SUB is answered once every other shard has
  * confirmed, so that a publish that starts after the answer is delivered. Shard thread.
+ *
+ * Bound: INTEREST_UNCONFIRMED_MAX announcements under way. At the bound `crowded` is told, so that no more SUBs are
+ * served; at half of it it is told again that they may be.
  */
 #ifndef SLUICE_BROKER_INTEREST_H
 #define SLUICE_BROKER_INTEREST_H
 
 #include "proto/err.h"
 #include "proto/span.h"
+
+enum { INTEREST_UNCONFIRMED_MAX = 16384 };
 
 struct interest;
 
@@ -22,6 +27,7 @@ struct interest_ops {
     void (*announce)(void *context, unsigned shard, struct span filter, uint64_t cookie);
     void (*withdraw)(void *context, unsigned shard, struct span filter);
     void (*ready)(void *context, struct interest_wait *wait);
+    void (*crowded)(void *context, bool crowded);
 };
 
 struct interest_table;

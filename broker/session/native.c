@@ -150,6 +150,11 @@ static void serve_sub(struct session *session, struct cursor body, uint32_t coun
 {
     struct native_sub sub;
     const char *text = NULL;
+    if (session->env->crowded) {
+        session->sub_held = true;
+        session_unread_frame(session);
+        return;
+    }
     enum err e = native_decode_sub(body, count, &sub);
     if (!decoded(session, e, sub.id, "SUB"))
         return;

@@ -309,7 +309,8 @@ void session_unread_frame(struct session *session)
 
 bool session_may_serve(const struct session *session)
 {
-    return !session->hold && session->outbox.control_bytes <= session->env->limits->control_backlog;
+    return !session->hold && !session->sub_held &&
+           session->outbox.control_bytes <= session->env->limits->control_backlog;
 }
 
 /* Reading stops while requests cannot be served, and starts again with the wait's end. */

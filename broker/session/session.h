@@ -52,6 +52,7 @@ struct session {
     bool paused;          /* the transport was told to stop reading */
     bool frame_stashed;   /* `frame` lies in the stash, not in `input` */
     bool probed;          /* asked whether it lives, since it was heard last */
+    bool sub_held;        /* its next frame is a SUB that waits until other shards have confirmed enough of them */
     bool listed;          /* in the sessions' list of those to look at when the turn ends */
     struct sessions *env; /* borrows */
     const struct session_protocol *protocol;

@@ -55,6 +55,17 @@ void sessions_look_at(struct session *session)
     session->env->look = session;
 }
 
+void sessions_set_crowded(struct sessions *sessions, bool crowded)
+{
+    sessions->crowded = crowded;
+    for (struct session *session = sessions->first; session && !crowded; session = session->next) {
+        if (!session->sub_held)
+            continue;
+        session->sub_held = false;
+        sessions_look_at(session);
+    }
+}
+
 bool sessions_go_on(struct sessions *sessions)
 {
     return holds_go_on(&sessions->holds);

@@ -45,6 +45,7 @@ struct sessions {
     struct wire_buf answer; /* scratch for one answer */
     char text[128];         /* scratch for the text of one answer */
     bool draining;
+    bool crowded; /* too many SUBs that other shards have not confirmed: no other is served */
     struct sessions_stats stats;
 };
 
@@ -63,6 +64,8 @@ void sessions_init(struct sessions *sessions, const struct sessions_config *conf
 /* All sessions have ended. */
 void sessions_fini(struct sessions *sessions);
 
+/* Stops serving SUBs (a session reads no further than its next one), or goes on with what has waited. */
+void sessions_set_crowded(struct sessions *sessions, bool crowded);
 /* Before the flush at the end of a turn: publishers whose wait is over go on. Returns whether somebody did. */
 bool sessions_go_on(struct sessions *sessions);
 /* After the flush: acts on delivery's verdicts, ends those that have said everything, frees the dead. Returns whether

@@ -12,8 +12,8 @@
 
 static struct interest_table *table;
 static char said[512];       /* "+1 a" announced to shard 1, "-1 a" withdrawn, "ready" */
-static uint64_t cookies[16]; /* announcements not confirmed, in order */
-static unsigned cookie_count;
+static uint64_t cookies[INTEREST_UNCONFIRMED_MAX]; /* announcements, in order */
+static unsigned cookie_count, confirmed_count;
 static void (*when_ready)(struct interest_wait *wait);
 
 static void say(const char *format, ...)
@@ -46,13 +46,20 @@ static void ready(void *context, struct interest_wait *wait)
         when_ready(wait);
 }
 
-static const struct interest_ops ops = {.announce = announce, .withdraw = withdraw, .ready = ready};
+static void crowded(void *context, bool is)
+{
+    (void)context;
+    say(is ? "crowded;" : "room;");
+}
+
+static const struct interest_ops ops = {
+    .announce = announce, .withdraw = withdraw, .ready = ready, .crowded = crowded};
 
 static int setup(void **state)
 {
     (void)state;
     said[0] = '\0';
-    cookie_count = 0;
+    cookie_count = confirmed_count = 0;
     when_ready = NULL;
     table = interest_table_new(1, 3, &ops, NULL);
     return 0;
@@ -76,11 +83,8 @@ static bool add(const char *filter, struct interest_wait *wait)
 
 static void confirm(unsigned count)
 {
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t cookie = cookies[0];
-        memmove(cookies, cookies + 1, --cookie_count * sizeof cookies[0]);
-        interest_confirmed(table, cookie);
-    }
+    while (count-- > 0)
+        interest_confirmed(table, cookies[confirmed_count++]);
 }
 
 static void one_shard_alone_tells_nobody(void **state)
@@ -118,6 +122,27 @@ static void the_next_subscriber_of_a_known_filter_waits_for_nobody(void **state)
     confirm(2);
     assert_false(add("a", &third));
     assert_string_equal(said, "+0 a;+2 a;ready;ready;");
+}
+
+static void says_when_too_many_are_unconfirmed_and_when_half_of_them_are_known(void **state)
+{
+    (void)state;
+    struct interest_wait wait;
+    while (cookie_count < INTEREST_UNCONFIRMED_MAX) {
+        assert_null(strstr(said, "crowded"));
+        said[0] = '\0';
+        add("a", &wait);
+        interest_leave(&wait);
+        interest_remove(table, span_str("a"));
+    }
+    assert_string_equal(said, "+0 a;+2 a;crowded;-0 a;-2 a;");
+    said[0] = '\0';
+    confirm(INTEREST_UNCONFIRMED_MAX / 2 - 1);
+    assert_string_equal(said, "");
+    confirm(1);
+    assert_string_equal(said, "room;");
+    confirm(INTEREST_UNCONFIRMED_MAX / 2);
+    assert_string_equal(said, "room;");
 }
 
 static void only_the_last_subscriber_withdraws(void **state)
@@ -241,6 +266,7 @@ int main(void)
         interest_test(one_shard_alone_tells_nobody),
         interest_test(the_first_subscriber_is_announced_and_waits_for_all_shards),
         interest_test(the_next_subscriber_of_a_known_filter_waits_for_nobody),
+        interest_test(says_when_too_many_are_unconfirmed_and_when_half_of_them_are_known),
         interest_test(only_the_last_subscriber_withdraws),
         interest_test(who_left_is_not_told),
         interest_test(who_comes_back_waits_for_its_own_announcement),

@@ -46,6 +46,46 @@ static void ok_to_sub_waits_until_the_other_shard_knows(void **state)
     peer_free(peer);
 }
 
+/* Reads on one shard, while the other does nothing. */
+static void read_alone(struct peer *peer, const struct wire_buf *frames)
+{
+    session_input(peer->session, span_of(frames->data, frames->len));
+    shard_end_turn(peer->shard);
+}
+
+static void at_the_bound_of_unconfirmed_subs_only_a_sub_waits(void **state)
+{
+    (void)state;
+    enum { PER_READ = 64, ANNOUNCED_MAX = INTEREST_UNCONFIRMED_MAX };
+    struct peer *flood = greeted(0), *other = greeted(0);
+    struct wire_buf frames;
+    wire_buf_init(&frames, 0);
+    for (unsigned i = 0; i < PER_READ; i++) {
+        sub(&frames, 1, "a", NATIVE_POLICY_DEFAULT, 0);
+        unsub(&frames, 2, "a");
+    }
+    unsigned reads = 0;
+    for (; !flood->paused && reads < 2 * ANNOUNCED_MAX / PER_READ; reads++)
+        read_alone(flood, &frames);
+    assert_int_equal(reads, ANNOUNCED_MAX / PER_READ + 1);
+    frames.len = 0;
+    ping(&frames);
+    read_alone(other, &frames);
+    assert_string_equal(heard(other), "PONG\n");
+    frames.len = 0;
+    sub(&frames, 3, "b", NATIVE_POLICY_DEFAULT, 0);
+    ping(&frames);
+    read_alone(other, &frames);
+    assert_string_equal(heard(other), "");
+    assert_true(other->paused);
+    settle();
+    assert_string_equal(heard(other), "PONG\nok 3\n");
+    assert_false(flood->paused || other->paused);
+    wire_buf_fini(&frames);
+    peer_free(flood);
+    peer_free(other);
+}
+
 static void interest_goes_with_the_last_subscriber(void **state)
 {
     (void)state;
@@ -169,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         world_test(a_publish_crosses_to_the_other_shard_and_to_no_one_twice),
         world_test(ok_to_sub_waits_until_the_other_shard_knows),
+        world_test(at_the_bound_of_unconfirmed_subs_only_a_sub_waits),
         world_test(interest_goes_with_the_last_subscriber),
         world_test(a_full_mailbox_holds_the_publisher_and_loses_nothing),
         world_test(a_publisher_waits_for_a_blocking_subscriber_of_another_shard),
