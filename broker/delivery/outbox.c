@@ -131,11 +131,12 @@ static bool wants_queue(const struct subscription *sub)
     return sub->prefixed || sub->policy == NATIVE_POLICY_BLOCK;
 }
 
-/* A queue at its bound is flushed before anything is dropped, once per turn: only what the socket refuses may go. */
+/* A queue at its bound is flushed, once per turn where the socket has refused: then, only what it refuses again may go;
+ * before, so that no more waits than the bound and this run. */
 static void flush_at_bound(struct outbox *outbox, struct subscription *sub, const struct run *run)
 {
     struct queue *queue = outbox->queue;
-    if (queue->refused_turn != outbox->delivery->turn && queue_would_drop(queue, sub, run))
+    if (queue->refused_turn != outbox->delivery->turn && queue_overflows(queue, sub, run))
         queue_drain(queue);
 }
 

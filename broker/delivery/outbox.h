@@ -2,7 +2,7 @@
  * What one connection still has to be sent. In the fast state it holds runs of the shard's log, nothing per
  * message and nothing per subscription, and is flushed once per loop turn, straight to the socket. Only when the
  * socket refuses bytes, or when something is made for this subscriber alone (TAG, a GAP, a held-back publisher),
- * does it get a queue (queue.h), where the policies live; when the queue is empty it is fast again.
+ * does it get a queue (queue.h); when the queue is empty it is fast again. Policies see only what a socket has refused.
  *
  *             push                      flush: all accepted
  *   ┌─────► fast: a few runs       ───────────────► idle (no run, no memory but the struct)

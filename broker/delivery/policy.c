@@ -1,6 +1,7 @@
 /*
  * What goes into a queue: where the bounds are kept, the policies give up what is too much, and each message given up
- * is counted at its place in the stream.
+ * is counted at its place in the stream. Policies take only from what the socket has refused: until it has, everything is
+ * queued as it comes; when it does, all of that goes through them.
  */
 #include "broker/delivery/delivery.h"
 #include "broker/delivery/key_table.h"
@@ -49,7 +50,7 @@ static size_t bytes_max(const struct queue *queue)
     return (size_t)queue->outbox->delivery->settings->queue_bytes;
 }
 
-bool queue_would_drop(const struct queue *queue, const struct subscription *sub, const struct run *run)
+bool queue_overflows(const struct queue *queue, const struct subscription *sub, const struct run *run)
 {
     return (uint64_t)sub->queued + run->count > sub->queue ||
            queue->bytes + sizeof(struct queued) + run->len > bytes_max(queue);
@@ -183,7 +184,7 @@ static void add_plain(struct queue *queue, struct subscription *sub, struct run 
         fit_keeping_oldest(queue, sub, run, &lost);
         break;
     case NATIVE_POLICY_DISCONNECT:
-        if (queue_would_drop(queue, sub, run)) {
+        if (queue_overflows(queue, sub, run)) {
             delivery_condemn(queue->outbox->delivery, queue->outbox, OUTBOX_TOO_SLOW);
             queue_add_gap(queue, sub, run->count, NATIVE_GAP_DROPPED_OLDEST);
             return;
@@ -209,7 +210,7 @@ static void add_plain(struct queue *queue, struct subscription *sub, struct run 
         queue_add_gap(queue, sub, lost, NATIVE_GAP_DROPPED_NEWEST);
 }
 
-void queue_add(struct queue *queue, struct subscription *sub, const struct run *run)
+static void add_under_policy(struct queue *queue, struct subscription *sub, const struct run *run)
 {
     bool keyed = sub->policy == NATIVE_POLICY_CONFLATE;
     struct run rest = *run;
@@ -232,8 +233,46 @@ void queue_add(struct queue *queue, struct subscription *sub, const struct run *
     }
 }
 
+void queue_add(struct queue *queue, struct subscription *sub, const struct run *run)
+{
+    if (queue->blocked)
+        add_under_policy(queue, sub, run);
+    else if (!extend(queue, sub, run))
+        append(queue, sub, run);
+}
+
 void queue_add_control(struct queue *queue, const struct run *run)
 {
     if (!extend(queue, NULL, run))
         append(queue, NULL, run);
+}
+
+/* Takes the messages out of a node that is in no chain: what is left is their gaps, or nothing. */
+static struct run take_run(struct queue *queue, struct queued *node)
+{
+    struct run run = node->run;
+    node->run = (struct run){.sub = run.sub};
+    if (queued_has_gaps(node))
+        queued_link_last(queue, node);
+    else
+        queued_free(queue, node);
+    return run;
+}
+
+void queue_apply_policies(struct queue *queue)
+{
+    struct queued *node = queue->first;
+    while (queue->first)
+        queued_unlink(queue, queue->first); /* they still know their next */
+    for (struct queued *next; node; node = next) {
+        next = node->next;
+        node->next = node->sub_next = NULL;
+        if (!node->run.sub || queued_is_gap(node) || (node->flags & QUEUED_PINNED)) {
+            queued_link_last(queue, node);
+            continue;
+        }
+        struct run run = take_run(queue, node);
+        add_under_policy(queue, run.sub, &run);
+        chunk_unref(&queue->outbox->delivery->pool, run.chunk);
+    }
 }

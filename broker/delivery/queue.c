@@ -136,6 +136,7 @@ void queue_refused(struct queue *queue)
     if (queue->blocked)
         return;
     queue->blocked = true;
+    queue_apply_policies(queue);
     delivery_block(outbox->delivery, queue);
     outbox->transport->ops->want_writable(outbox->transport, true);
 }

@@ -49,21 +49,23 @@ struct queue *queue_open(struct outbox *outbox);
 /* Drops everything and goes; subscriptions no longer point into it. */
 void queue_close(struct queue *queue);
 
-/* Adds messages under the subscription's policy. Takes references of its own. When memory fails the outbox is
- * condemned as lost. */
+/* Adds messages; under the subscription's policy once the socket has refused. Takes references of its own. When memory
+ * fails the outbox is condemned as lost. */
 void queue_add(struct queue *queue, struct subscription *sub, const struct run *run);
 /* Notes messages of the subscription lost just before whatever is added next. */
 void queue_add_gap(struct queue *queue, struct subscription *sub, uint32_t lost, enum native_gap_reason why);
 /* Adds answers: never dropped. */
 void queue_add_control(struct queue *queue, const struct run *run);
-/* Whether adding the run would make the policy drop something. */
-bool queue_would_drop(const struct queue *queue, const struct subscription *sub, const struct run *run);
+/* Whether the run does not fit into the bounds. */
+bool queue_overflows(const struct queue *queue, const struct subscription *sub, const struct run *run);
 
 /* Sends from the front until the socket refuses or nothing is left; see drain.c. */
 void queue_drain(struct queue *queue);
 
-/* The socket refused: wait until it is writable. */
+/* The socket refused: what waits goes under the policies, and waits until it is writable. */
 void queue_refused(struct queue *queue);
+/* For queue_refused(): adds all that was queued before again, under its subscription's policy. */
+void queue_apply_policies(struct queue *queue);
 
 /* The first node has sent its gaps and the given frames of its run. */
 void queue_consume(struct queue *queue, uint32_t bytes, uint32_t count);

@@ -37,6 +37,30 @@ class Flood:
         return count
 
 
+class Reading(broker.BrokerTest):
+    """Who reads loses nothing, however much comes at once."""
+
+    OPTIONS = ({}, {"tag": 1}, {"policy": "drop_newest", "tag": 1}, {"policy": "conflate", "tag": 1},
+               {"policy": "disconnect", "tag": 1})
+
+    def test_a_burst_beyond_the_queue_reaches_a_subscriber_that_reads(self):
+        for scheme in ("tcp", "ws"):
+            for options in self.OPTIONS:
+                with self.subTest(scheme=scheme, **options):
+                    running = self.start()
+                    with running.connect(scheme) as subscriber, running.connect() as publisher:
+                        subscriber.subscribe("flood", queue=10, **options)
+                        flood = Flood(publisher, size=16)
+                        flood.send(64)
+                        got = []
+                        while len(got) < flood.sent:
+                            frame = subscriber.next()
+                            if frame[0] != client.TAG:
+                                self.assertEqual(frame[0], client.MSG, frame)
+                                got.append(number(frame[2]))
+                        self.assertEqual(got, list(range(flood.sent)))
+
+
 class Accounting(broker.BrokerTest):
     schemes = ("tcp", "ws")
 

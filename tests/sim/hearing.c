@@ -237,6 +237,27 @@ static void hear_msg(struct client *client, struct cursor body, uint32_t count)
     client->tag_pending = false;
 }
 
+/* Whether a subscription of the filter was ever limited in its rate: it holds values, and so may lose them. */
+static bool ever_paced(const struct client *client, unsigned filter)
+{
+    for (uint32_t i = 0; i < client->request_count; i++) {
+        const struct request *request = &client->requests[i];
+        if (request->kind == REQUEST_SUB && request->filter == filter && request->granted.max_hz > 0)
+            return true;
+    }
+    return false;
+}
+
+/* A policy takes nothing from somebody whose socket took all that it was given. */
+static void check_cause(const struct client *client, unsigned filter, enum native_gap_reason why)
+{
+    bool policy = why == NATIVE_GAP_DROPPED_OLDEST || why == NATIVE_GAP_DROPPED_NEWEST ||
+                  why == NATIVE_GAP_CONFLATED;
+    require(client->world, !policy || client->link.ever_refused || ever_paced(client, filter),
+            "loss only behind a refusal", "client %u got a GAP of %s (%s), and its socket never refused",
+            client->index, client->world->profile.filter[filter], gap_names[why]);
+}
+
 static void hear_gap(struct client *client, struct cursor body, uint32_t count)
 {
     struct native_gap gap;
@@ -251,6 +272,7 @@ static void hear_gap(struct client *client, struct cursor body, uint32_t count)
             "client %u got a GAP of an unknown filter or reason, or of 0 messages", client->index);
     trace(world, "client %u hears GAP %s %llu %s", client->index, world->profile.filter[filter],
           (unsigned long long)gap.count, gap_names[why]);
+    check_cause(client, filter, (enum native_gap_reason)why);
     client->gap[filter][why] += gap.count;
     client->gap_sum += gap.count;
     tally.gaps[why] += gap.count;
@@ -266,6 +288,8 @@ static void hear_bye(struct client *client, struct cursor body, uint32_t count)
     snprintf(client->bye_code, sizeof client->bye_code, "%.*s", (int)bye.code.len,
              (const char *)bye.code.data);
     trace(client->world, "client %u hears BYE %s", client->index, client->bye_code);
+    require(client->world, client->link.ever_refused || strcmp(client->bye_code, "too_slow") != 0,
+            "loss only behind a refusal", "client %u is too slow, and its socket never refused", client->index);
     tally.too_slow += strcmp(client->bye_code, "too_slow") == 0;
     tally.fattest += strcmp(client->bye_code, "overloaded") == 0;
     tally.timeouts +=

@@ -26,6 +26,7 @@ struct fake_transport {
     struct transport transport; /* first */
     size_t room;                /* bytes it still takes; SIZE_MAX: any number */
     bool wants_writable;
+    bool ever_refused;
     bool gone; /* the connection is lost: write says so */
     unsigned writes;
     size_t write_max; /* bytes of the longest */
@@ -53,6 +54,7 @@ static ssize_t fake_write(struct transport *transport, const struct iovec *piece
     size_t take = bytes < fake->room ? bytes : fake->room, left = take;
     if (fake->gone)
         return -1;
+    fake->ever_refused |= take < bytes;
     if (transport->ops->framed && take < bytes)
         return 0;
     fake->writes++;
