@@ -164,6 +164,7 @@ static struct span span_or_absent(const char *text)
 static enum err greet(struct sluice_core *core)
 {
     const struct sluice_options *o = &core->options;
+    assert(send_buffer_len(&core->out) == 0 && "HELLO comes first");
     bool none = o->keepalive_s == SLUICE_KEEPALIVE_NONE;
     struct native_hello hello = {.version = NATIVE_VERSION,
                                  .client = span_or_absent(o->client_name),
@@ -198,6 +199,7 @@ static void forget_connection(struct sluice_core *core)
     core->in.len = 0;
     core->out.bytes.len = core->out.head = 0;
     core->held.len = 0;
+    core->connected = false; /* even if its socket is still to be closed: what is said now waits for the next one */
     core->tagged = false;
     core->inbox_ready = false;
     core->epoch++;
@@ -241,7 +243,7 @@ void core_down(struct sluice_core *core, const struct sluice_error *why, bool fi
 void sluice_core_disconnected(struct sluice_core *core, uint64_t now_ms, const char *text)
 {
     core->now_ms = now_ms;
-    core->attached = core->connected = false;
+    core->attached = false;
     struct sluice_error why;
     if (text)
         error_set(&why, SLUICE_IO, "%s", text);
@@ -277,9 +279,8 @@ bool sluice_core_is_open(const struct sluice_core *core)
 const void *sluice_core_output(const struct sluice_core *core, size_t *len)
 {
     struct span front = send_buffer_front(&core->out);
-    bool sendable = core->connected && core->state != CORE_DOWN && core->state != CORE_STOPPED;
-    *len = sendable ? front.len : 0;
-    return sendable ? front.data : NULL;
+    *len = core->connected ? front.len : 0;
+    return core->connected ? front.data : NULL;
 }
 
 void sluice_core_sent(struct sluice_core *core, uint64_t now_ms, size_t len)

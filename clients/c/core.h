@@ -50,7 +50,7 @@ struct sluice_core {
 
     enum core_state state;
     bool attached;  /* the owner has a socket, opening or open */
-    bool connected; /* and it is up */
+    bool connected; /* and it is up, and has not been given up */
     uint32_t depth; /* callbacks into the program that are running */
     uint64_t now_ms;
     uint64_t retry_at_ms;   /* CORE_DOWN */

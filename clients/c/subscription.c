@@ -238,7 +238,7 @@ enum sluice_status sluice_core_unsubscribe(struct sluice_core *core, uint64_t su
     HASH_FIND(hh, core->subscriptions, &subscription, sizeof subscription, s);
     if (!s || s->dead)
         return SLUICE_BAD_ARGUMENT;
-    bool told_broker = core->connected && core->state != CORE_STOPPED && s->route->alive == 1;
+    bool told_broker = core->connected && s->route->alive == 1;
     if (told_broker && send_unsub(core, s->route, on_done, user) != ERR_NONE)
         return SLUICE_NO_MEMORY;
     core_enter(core);

@@ -265,6 +265,31 @@ static void the_wait_the_broker_asked_for_is_the_least(void **state)
     fixture_free(f);
 }
 
+static void what_is_subscribed_between_bye_and_the_close_waits_for_the_next_connection(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new((struct sluice_options){0});
+    uint64_t gone = subscribe(f, "gone");
+    connect_now(f);
+    expect_sub(f, "gone", NULL);
+    say_bye(f, "shutting_down", 0);
+    subscribe(f, "late");
+    assert_int_equal(sluice_core_unsubscribe(f->core, gone, on_done, f), SLUICE_OK);
+    assert_log(f, "connected 1\ndown shutting_down retry in 100\ndone ok\n");
+    expect_nothing(f);
+    sluice_core_disconnected(f->core, f->now_ms, NULL);
+    pass(f, 100);
+    sluice_core_connecting(f->core, f->now_ms);
+    sluice_core_connected(f->core, f->now_ms);
+    take_output(f);
+    struct cursor body;
+    uint32_t count;
+    assert_int_equal(read_frame(f, &count, &body), NATIVE_HELLO);
+    expect_sub(f, "late", NULL);
+    expect_nothing(f);
+    fixture_free(f);
+}
+
 static void terminal_errors_stop(void **state)
 {
     (void)state;
@@ -437,6 +462,7 @@ int main(void)
         cmocka_unit_test(waits_are_random_below_a_ceiling_that_doubles),
         cmocka_unit_test(a_connection_that_lasted_starts_the_backoff_again),
         cmocka_unit_test(the_wait_the_broker_asked_for_is_the_least),
+        cmocka_unit_test(what_is_subscribed_between_bye_and_the_close_waits_for_the_next_connection),
         cmocka_unit_test(terminal_errors_stop),
         cmocka_unit_test(without_reconnect_the_first_loss_is_the_end),
         cmocka_unit_test(subscriptions_are_renewed_in_order_without_those_given_up),
