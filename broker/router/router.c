@@ -210,25 +210,34 @@ struct match *router_match(struct router *router, struct span topic)
 
 /* ---- routing -------------------------------------------------------------------------------------------- */
 
+static struct subscription *full_among(struct subscription *const *subs, uint32_t count,
+                                       const struct outbox *publisher)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (blocking_full(subs[i], publisher))
+            return subs[i];
+    return NULL;
+}
+
 /* Pushes to this shard's subscribers; returns one that the publisher must wait for. */
 static struct subscription *push_local(struct router *router, struct subscription *const *subs,
                                        uint32_t count, const struct run *run, const struct outbox *publisher)
 {
-    struct subscription *full = NULL;
+    bool full = false;
     router->delivery->publisher = publisher;
     for (uint32_t i = 0; i < count; i++) {
         struct subscription *sub = subs[i];
         outbox_push(sub->outbox, sub, run);
-        if (sub->policy == NATIVE_POLICY_BLOCK && !full) {
-            if (blocking_full(sub, publisher) && !outbox_blocked(sub->outbox))
-                outbox_flush(sub->outbox);
-            if (blocking_full(sub, publisher))
-                full = sub;
-        }
+        if (sub->policy != NATIVE_POLICY_BLOCK || !blocking_full(sub, publisher))
+            continue;
+        if (!outbox_blocked(sub->outbox))
+            outbox_flush(sub->outbox);
+        full |= blocking_full(sub, publisher);
     }
     router->delivery->publisher = NULL;
     router->matched += (uint64_t)count * run->count;
-    return full;
+    delivery_routed(router->delivery, run->len); /* may flush what was full: nobody may wait for that */
+    return full ? full_among(subs, count, publisher) : NULL;
 }
 
 struct route_result router_publish(struct router *router, const struct match *match, const struct run *run,
@@ -245,29 +254,22 @@ struct route_result router_publish(struct router *router, const struct match *ma
     }
     router->published += run->count;
     result.full = push_local(router, match->subs, match->count, run, publisher);
-    delivery_routed(router->delivery, run->len);
     return result;
 }
 
 struct subscription *router_deliver(struct router *router, const struct run *run, struct span topic)
 {
     struct match *match = router_match(router, topic);
-    struct subscription *full;
     delivery_arrived(router->delivery, run);
     if (match)
-        full = push_local(router, match->subs, match->count, run, NULL);
-    else /* no memory to remember what was found: nobody is there to be told, so it is delivered all the same */
-        full = push_local(router, router->found, (uint32_t)router->found_count, run, NULL);
-    delivery_routed(router->delivery, run->len);
-    return full;
+        return push_local(router, match->subs, match->count, run, NULL);
+    /* No memory to remember what was found: nobody is there to be told, so it is delivered all the same. */
+    return push_local(router, router->found, (uint32_t)router->found_count, run, NULL);
 }
 
 struct subscription *router_find_full(struct router *router, struct span topic,
                                       const struct outbox *publisher)
 {
     struct match *match = router_match(router, topic);
-    for (uint32_t i = 0; match && i < match->count; i++)
-        if (blocking_full(match->subs[i], publisher))
-            return match->subs[i];
-    return NULL;
+    return match ? full_among(match->subs, match->count, publisher) : NULL;
 }

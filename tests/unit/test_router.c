@@ -285,6 +285,31 @@ static void a_full_block_subscription_holds_its_publishers_but_not_its_own_clien
     assert_string_equal(heard(0), "block/1 1\nblock/1 2\ngap 2 dropped_oldest\nblock/1 5\nblock/1 6\n");
 }
 
+/* A socket that refuses once. */
+static ssize_t refuse_once(struct transport *transport, const struct iovec *pieces, int count, size_t bytes)
+{
+    (void)pieces, (void)count, (void)bytes;
+    transport->ops = &fake_ops;
+    return 0;
+}
+
+static void nobody_waits_for_a_block_subscription_that_the_flush_has_emptied(void **state)
+{
+    (void)state;
+    static const struct transport_ops refusing = {.write = refuse_once,
+                                                  .want_writable = fake_want_writable};
+    subscribe(0, 0, "block/1");
+    route[0].sub.policy = NATIVE_POLICY_BLOCK;
+    route[0].sub.queue = 2;
+    publish("block/1", 1, &outboxes[1], 0);
+    sockets[0].transport.ops = &refusing;
+    f.delivery.unflushed = DELIVERY_UNFLUSHED_MAX;
+    struct route_result result = publish("block/1", 2, &outboxes[1], 0);
+    assert_int_equal(route[0].sub.queued, 0);
+    assert_null(result.full);
+    assert_string_equal(heard(0), "block/1 1\nblock/1 2\n");
+}
+
 /* ---- memory ---------------------------------------------------------------------------------------------- */
 
 static bool fail_all(void *context, size_t bytes)
@@ -436,6 +461,7 @@ int main(void)
         router_test(the_first_and_the_last_subscriber_of_a_filter_are_announced),
         router_test(what_comes_from_another_shard_is_delivered_here_and_not_sent_on),
         router_test(a_full_block_subscription_holds_its_publishers_but_not_its_own_client),
+        router_test(nobody_waits_for_a_block_subscription_that_the_flush_has_emptied),
         router_test(without_memory_to_remember_a_run_from_another_shard_still_reaches_everybody),
         router_test(a_match_may_find_every_subscription_there_is),
         router_test(a_sub_that_lacks_memory_is_refused_and_leaves_no_trace),
