@@ -121,6 +121,7 @@ void session_leave(struct session *session, enum err reason, const char *text, u
     log_leaving(session, reason, text);
     if (session->protocol->farewell(session, reason, text, after_ms))
         delivery_condemn(env->delivery, &session->outbox, OUTBOX_LOST);
+    session->outbox.awaited = true;
     arm(session,
         now_of(session) + (env->draining ? env->settings->drain_window : env->settings->close_timeout));
     sessions_look_at(session);
@@ -359,9 +360,7 @@ void session_writable(struct session *session)
     if (session->phase == SESSION_GONE)
         return;
     outbox_flush(&session->outbox);
-    if (session->phase == SESSION_LEAVING)
-        sessions_look_at(session);
-    else if (session->paused && session_may_serve(session))
+    if (session->paused && session_may_serve(session))
         session_resume(session);
 }
 

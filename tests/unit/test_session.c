@@ -131,6 +131,30 @@ static void a_farewell_that_is_never_read_ends_in_a_reset(void **state)
     peer_free(peer);
 }
 
+static void who_is_given_up_and_then_takes_all_is_closed_at_once(void **state)
+{
+    (void)state;
+    struct peer *subscriber = greeted(0), *publisher = greeted(0);
+    struct wire_buf frames;
+    wire_buf_init(&frames, 0);
+    SAY(subscriber, sub(out, 1, "a", NATIVE_POLICY_DISCONNECT, 2););
+    assert_string_equal(heard(subscriber), "ok 1\n");
+    subscriber->room = 0;
+    SAY(publisher, pub(out, 0, "a", "1"););
+    pub(&frames, 0, "a", "2");
+    pub(&frames, 0, "a", "3");
+    session_input(publisher->session, span_of(frames.data, frames.len));
+    assert_int_equal(subscriber->session->outbox.verdict, OUTBOX_TOO_SLOW);
+    subscriber->room = SIZE_MAX;
+    session_writable(subscriber->session);
+    settle();
+    assert_true(subscriber->closed && !subscriber->lost);
+    assert_string_equal(heard(subscriber), "a 1\ngap 2\nbye too_slow\n");
+    wire_buf_fini(&frames);
+    peer_free(subscriber);
+    peer_free(publisher);
+}
+
 static void a_drain_tells_everybody_and_waits_for_what_they_still_get(void **state)
 {
     (void)state;
@@ -205,6 +229,7 @@ int main(void)
         world_test(a_client_without_purpose_is_closed_and_one_that_listens_stays),
         world_test(a_client_that_does_not_read_its_answers_is_not_read),
         world_test(a_farewell_that_is_never_read_ends_in_a_reset),
+        world_test(who_is_given_up_and_then_takes_all_is_closed_at_once),
         world_test(a_drain_tells_everybody_and_waits_for_what_they_still_get),
         world_test(unfinished_input_over_everybodys_budget_costs_the_one_that_asks_for_more),
         world_test(a_rate_limit_refuses_what_comes_too_soon),
