@@ -271,7 +271,8 @@ static void record_end(struct session_sub *record)
     outbox_end_subscription(&record->route.sub);
 }
 
-static enum err enter(struct session_sub *record, struct span ok)
+/* Its OK is not sent yet. Sets `*must_wait` when subscribe_ready() will send it. */
+static enum err enter(struct session_sub *record, struct span ok, bool *must_wait)
 {
     struct session *session = record->session;
     struct sessions *env = session->env;
@@ -281,17 +282,14 @@ static enum err enter(struct session_sub *record, struct span ok)
             memory_free(wait, sizeof *wait + wait->len);
         return ERR_NO_MEMORY;
     }
-    bool must_wait = false;
     record->wait = wait;
-    enum err e = router_subscribe(env->router, &record->route, &wait->interest, &must_wait);
+    enum err e = router_subscribe(env->router, &record->route, &wait->interest, must_wait);
     if (e) {
         table_remove(&env->subs, record);
         wait_free(record);
         return e;
     }
     session->sub_count++;
-    if (!must_wait)
-        answer_waiting(record);
     return ERR_NONE;
 }
 
@@ -335,15 +333,19 @@ enum err subscribe_add(struct session *session, const struct native_sub *sub, co
      * would come late. */
     bool same_place = old && old->route.sub.prefixed == granted.has_tag;
     record->route.sub.order = same_place ? old->route.sub.order : session->sub_order++;
-    e = enter(record, span_of(env->answer.data, env->answer.len));
+    bool must_wait = false;
+    e = enter(record, span_of(env->answer.data, env->answer.len), &must_wait);
     if (e) {
         rate_discard(&record->route.sub);
         record_unlink(record);
         record_free(record);
-    } else if (old) {
-        record_end(old);
+        return e;
     }
-    return e;
+    if (old)
+        record_end(old); /* before the OK: what it holds back belongs to the old one */
+    if (!must_wait)
+        answer_waiting(record);
+    return ERR_NONE;
 }
 
 enum err subscribe_remove(struct session *session, struct span filter)

@@ -187,6 +187,17 @@ class Subscriptions(broker.BrokerTest):
             peer.publish("a", b"2")
             self.assertEqual(peer.fence(), [[client.MSG, "a", b"2"]])
 
+    def test_what_a_replaced_sub_holds_back_comes_before_the_ok_of_the_new_one(self):
+        with self.broker.connect() as peer:
+            peer.subscribe("a", max_hz=0.1)
+            peer.publish("a", b"1")
+            peer.publish("a", b"2")
+            self.assertEqual(peer.fence(), [[client.MSG, "a", b"1"]])
+            number = peer.next_id()
+            peer.send(client.SUB, number, "a", {})
+            self.assertEqual(peer.next(), [client.MSG, "a", b"2"])
+            peer.expect(client.OK, number)
+
     def test_nothing_more_comes_after_unsub_is_answered(self):
         with self.broker.connect() as peer, self.broker.connect() as publisher:
             peer.subscribe("a/+")
