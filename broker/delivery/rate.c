@@ -10,9 +10,10 @@
 enum { BUCKETS_AT_FIRST = 8 };
 
 struct rate_entry {
-    struct rate_entry *newer, *older; /* order of sending */
-    struct rate_entry *chain;         /* hash chain */
-    struct run held;                  /* .chunk NULL: nothing; else a private copy of one frame */
+    struct rate_entry *newer, *older;           /* order of sending */
+    struct rate_entry *held_newer, *held_older; /* order of the values' coming, where one is held */
+    struct rate_entry *chain;                   /* hash chain */
+    struct run held;                            /* .chunk NULL: nothing; else a private copy of one frame */
     uint64_t sent_ms;
     uint32_t hash;
     uint32_t skipped; /* values replaced since the last one sent */
@@ -24,7 +25,8 @@ struct rate_entry {
 struct rate {
     struct subscription *sub;
     struct rate_entry *oldest, *newest;
-    struct rate_entry **buckets; /* owns */
+    struct rate_entry *held_oldest, *held_newest; /* those that hold a value */
+    struct rate_entry **buckets;                  /* owns */
     uint32_t bucket_mask, count;
     double interval_ms;
     struct timer timer; /* the oldest entry's time */
@@ -80,10 +82,23 @@ static size_t held_bytes(uint32_t len)
     return sizeof(struct chunk) + len;
 }
 
+/* The entry holds the run from now on, with its reference. */
+static void entry_hold(struct rate *rate, struct rate_entry *entry, struct run held)
+{
+    entry->held = held;
+    entry->held_newer = NULL;
+    entry->held_older = rate->held_newest;
+    *(rate->held_newest ? &rate->held_newest->held_newer : &rate->held_oldest) = entry;
+    rate->held_newest = entry;
+    rate->sub->outbox->held_bytes += held_bytes(held.len);
+}
+
 /* Takes the held value out of the entry; the reference is the caller's. */
 static struct run entry_take(struct rate *rate, struct rate_entry *entry)
 {
     struct run held = entry->held;
+    *(entry->held_older ? &entry->held_older->held_newer : &rate->held_oldest) = entry->held_newer;
+    *(entry->held_newer ? &entry->held_newer->held_older : &rate->held_newest) = entry->held_older;
     rate->sub->outbox->held_bytes -= held_bytes(held.len);
     entry->held.chunk = NULL;
     return held;
@@ -221,22 +236,20 @@ static bool has_bytes(const struct rate *rate, size_t bytes)
     return rate->sub->outbox->held_bytes + bytes <= delivery_of(rate)->settings->queue_bytes;
 }
 
-/* Lets held values go, oldest first and sparing one entry's, until there is room for so many bytes. False when that is
- * not enough. */
-static bool make_room(struct rate *rate, size_t bytes, const struct rate_entry *but)
+/* Lets held values go, oldest first, until there is room for so many bytes. False when that is not enough. */
+static bool make_room(struct rate *rate, size_t bytes)
 {
     if (bytes > delivery_of(rate)->settings->queue_bytes)
         return false;
-    for (struct rate_entry *entry = rate->oldest; entry && !has_bytes(rate, bytes); entry = entry->newer)
-        if (entry != but && entry->held.chunk)
-            give_up(rate, entry);
+    while (rate->held_oldest && !has_bytes(rate, bytes))
+        give_up(rate, rate->held_oldest);
     return has_bytes(rate, bytes);
 }
 
 /* At a bound the oldest entries go; what comes next under their names passes at once. */
 static void make_room_for_entry(struct rate *rate, size_t bytes)
 {
-    bool room = make_room(rate, bytes, NULL);
+    bool room = make_room(rate, bytes);
     while (rate->oldest && (!room || rate->count >= rate->sub->queue)) {
         struct rate_entry *oldest = rate->oldest;
         give_up(rate, oldest);
@@ -253,7 +266,7 @@ static void hold(struct rate *rate, struct rate_entry *entry, const struct run *
         entry->skipped++;
         entry_release(rate, entry);
     }
-    if (!make_room(rate, held_bytes(frame->len), entry)) {
+    if (!make_room(rate, held_bytes(frame->len))) {
         give_up(rate, entry);
         outbox_push_gap(rate->sub->outbox, rate->sub, 1, NATIVE_GAP_DROPPED_OLDEST);
         return;
@@ -264,10 +277,10 @@ static void hold(struct rate *rate, struct rate_entry *entry, const struct run *
         return;
     }
     memcpy(copy->data, run_bytes(frame), frame->len);
-    entry->held = *frame;
-    entry->held.chunk = copy;
-    entry->held.off = 0;
-    rate->sub->outbox->held_bytes += held_bytes(frame->len);
+    struct run held = *frame;
+    held.chunk = copy;
+    held.off = 0;
+    entry_hold(rate, entry, held);
 }
 
 static void push_frame(struct rate *rate, const struct run *frame)

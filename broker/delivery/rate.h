@@ -7,7 +7,8 @@
  *   oldest ─► [cpu0 sent 12:00.00] ─► [cpu1 sent 12:00.02, held 1, skipped 3] ─► newest
  *
  * Bounds: sub->queue entries per subscription: at the bound the oldest goes, a value it held with a GAP. And
- * delivery.queue_bytes over all limiters of one connection: held values go, oldest first, with a GAP; the rate stays.
+ * delivery.queue_bytes over all limiters of one connection: held values go, the one that waits longest first, with a GAP; the rate
+ * stays.
  * Shard thread.
  */
 #ifndef SLUICE_BROKER_RATE_H

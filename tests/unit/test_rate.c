@@ -132,6 +132,23 @@ static void held_values_keep_to_the_byte_bound_and_to_the_rate(void **state)
     assert_int_equal(f.outbox.held_bytes, 0);
 }
 
+static void at_the_byte_bound_the_value_that_waits_longest_goes_first(void **state)
+{
+    (void)state;
+    limit(1);
+    push_to(&f.sub, "t/1", 1, 1);
+    push_to(&f.sub, "t/2", 1, 1);
+    push_to(&f.sub, "t/3", 1, 1);
+    push_to(&f.sub, "t/2", 2, 1);
+    push_to(&f.sub, "t/1", 2, 1);
+    push_to(&f.sub, "t/1", 3, 1);
+    f.settings.queue_bytes = f.outbox.held_bytes + 1020;
+    push_long(&f.sub, "t/3", 1000);
+    wait_until(2100);
+    assert_non_null(strstr(frames_of(&f.fake), "t/1 1\nt/2 1\nt/3 1\ngap 1 dropped_oldest\ngap 1 max_hz\nt/1 3\nt/3 "));
+    assert_int_equal(f.delivery.stats.delivered, 5);
+}
+
 static void a_held_value_past_its_time_is_reported_not_sent(void **state)
 {
     (void)state;
@@ -171,6 +188,7 @@ int main(void)
         delivery_test(more_keys_than_the_queue_lose_the_oldest_held_value),
         delivery_test(an_ended_subscription_hands_over_what_it_held),
         delivery_test(held_values_keep_to_the_byte_bound_and_to_the_rate),
+        delivery_test(at_the_byte_bound_the_value_that_waits_longest_goes_first),
         delivery_test(a_held_value_past_its_time_is_reported_not_sent),
         delivery_test(what_is_held_when_the_connection_is_given_up_is_told),
     };
