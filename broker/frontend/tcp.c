@@ -75,7 +75,10 @@ static void close_now(struct connection *connection)
     struct tcp_frontend *tcp = connection->tcp;
     if (connection->linger_until_ms)
         linger_unlink(connection);
-    tcp->refused -= connection->refused;
+    if (connection->refused)
+        tcp->refused--;
+    else
+        admission_give(tcp->config.admission, connection->ticket);
     close(connection->fd);
     connection->fd = -1;
     connection->linger_next = tcp->dead;
@@ -152,7 +155,6 @@ static void transport_peer(const struct transport *transport, char *text, size_t
 static void transport_close(struct transport *transport, bool lost)
 {
     struct connection *connection = connection_of(transport);
-    admission_give(connection->tcp->config.admission, connection->ticket);
     connection->session = NULL;
     if (!lost && !connection->finished && shutdown(connection->fd, SHUT_WR) == 0) {
         linger(connection);
@@ -259,16 +261,16 @@ static void refuse(struct tcp_frontend *tcp, int fd, enum err code, const char *
         (void)!send(fd, frame.data, frame.len, MSG_NOSIGNAL);
     wire_buf_fini(&frame);
     struct connection *connection = tcp->refused < TCP_REFUSED_MAX ? connection_new(tcp, fd) : NULL;
-    if (!connection || shutdown(fd, SHUT_WR)) {
-        if (connection)
-            close_now(connection);
-        else
-            close(fd);
+    if (!connection) {
+        close(fd);
         return;
     }
     connection->refused = true;
     tcp->refused++;
-    linger(connection);
+    if (shutdown(fd, SHUT_WR) == 0)
+        linger(connection);
+    else
+        close_now(connection);
 }
 
 void tcp_accepted(void *context, int fd, const struct sockaddr_storage *peer)

@@ -3,7 +3,8 @@
  * send or sendmsg at the end of the turn, and asks for writability only after a short write. Shard thread.
  *
  * A connection that the broker closes lingers: our side is shut down, what still comes is thrown away until the peer
- * closes too or LINGER_MS are over, because a close with unread input would reset the connection under the farewell.
+ * closes too or TCP_LINGER_MS are over, because a close with unread input would reset the connection under the farewell.
+ * As long as it does it keeps its place under limits.connections: a descriptor is a descriptor.
  */
 #ifndef SLUICE_BROKER_TCP_H
 #define SLUICE_BROKER_TCP_H

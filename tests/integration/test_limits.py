@@ -110,6 +110,17 @@ class Counts(LimitTest):
         for peer in peers:
             peer.close()
 
+    def test_a_connection_that_was_sent_away_and_stays_keeps_its_place(self):
+        running = self.start({"limits.connections": "6"})
+        peers = [running.connect() for _ in range(6)]
+        for peer in peers:
+            peer.send_raw(mp.size(1) + b"\xc1")
+            peer.expect_bye("protocol_error")
+        self.assertTrue(self.turned_away(running, "tcp"))
+        for peer in peers:
+            peer.close()
+        self.eventually(lambda: not self.turned_away(running, "tcp"), "their places are free at once")
+
     def test_connections_are_limited_per_address(self):
         running = self.start({"limits.connections_per_address": "3"})
         peers = [running.connect() for _ in range(3)]
