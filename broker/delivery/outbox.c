@@ -73,6 +73,7 @@ static bool grow_fast(struct outbox *outbox)
 {
     if (outbox->run_count == 0 || outbox->run_count < outbox->many_cap)
         return true;
+    assert(outbox->many_cap < RUNS_MAX);
     uint16_t cap = outbox->many_cap ? (uint16_t)(2 * outbox->many_cap) : MANY_AT_FIRST;
     size_t size = sizeof *outbox->many;
     struct run *many = memory_resize(outbox->many, outbox->many_cap * size, cap * size);
@@ -190,11 +191,11 @@ enum err outbox_push_control(struct outbox *outbox, const void *frames, uint32_t
 {
     struct delivery *delivery = outbox->delivery;
     struct run run = {.len = len, .count = count};
+    if (!outbox->transport || outbox->verdict == OUTBOX_LOST)
+        return ERR_NONE;
     uint8_t *to = wire_log_reserve(&delivery->log, len, &run.chunk, &run.off);
     if (!to)
         return ERR_NO_MEMORY;
-    if (!outbox->transport)
-        return ERR_NONE;
     memcpy(to, frames, len);
     wire_log_commit(&delivery->log, len);
     outbox->control_bytes += len;

@@ -198,9 +198,15 @@ static void a_lost_connection_discards_without_a_word(void **state)
     assert_int_equal(f.outbox.verdict, OUTBOX_LOST);
     push(2, 3);
     outbox_push_gap(&f.outbox, &f.sub, 3, NATIVE_GAP_RATE);
+    for (uint64_t id = 1; id <= UINT16_MAX + 2; id++) {
+        push(5, 1); /* between answers, so that they do not join */
+        push_ok(&f.outbox, id);
+    }
+    assert_true(outbox_empty(&f.outbox));
     end_turn();
     assert_int_equal(f.fake.len, 0);
     assert_int_equal(f.sub.queued, 0);
+    assert_int_equal(f.outbox.control_bytes, 0);
 }
 
 int main(void)
