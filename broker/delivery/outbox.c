@@ -142,7 +142,7 @@ static void flush_at_bound(struct outbox *outbox, struct subscription *sub, cons
 }
 
 void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, const struct run *run,
-                           uint32_t lost_before, enum native_gap_reason why)
+                           uint64_t lost_before, enum native_gap_reason why)
 {
     if (outbox->verdict != OUTBOX_GOOD || !outbox->transport) {
         outbox_push_gap(outbox, sub, lost_before, why);
@@ -164,7 +164,7 @@ void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, cons
         delivery_mark_dirty(outbox->delivery, outbox);
 }
 
-void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint32_t lost_before,
+void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint64_t lost_before,
                      enum native_gap_reason why)
 {
     if (lost_before == 0 || outbox->verdict == OUTBOX_LOST || !outbox->transport)

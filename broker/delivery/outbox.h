@@ -60,9 +60,9 @@ void outbox_fini(struct outbox *outbox);
 void outbox_push(struct outbox *outbox, struct subscription *sub, const struct run *run);
 /* The same, with a number of messages lost before this run for a reason known to the caller (max_hz). */
 void outbox_push_after_gap(struct outbox *outbox, struct subscription *sub, const struct run *run,
-                           uint32_t lost, enum native_gap_reason why);
+                           uint64_t lost, enum native_gap_reason why);
 /* Only the loss: stands where the next message would. */
-void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint32_t lost,
+void outbox_push_gap(struct outbox *outbox, struct subscription *sub, uint64_t lost,
                      enum native_gap_reason why);
 /* An answer or notice (whole frames), behind everything pushed before. ERR_NO_MEMORY: the caller closes. */
 MUST_CHECK enum err outbox_push_control(struct outbox *outbox, const void *frames, uint32_t len,

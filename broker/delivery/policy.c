@@ -136,7 +136,7 @@ static bool extend(struct queue *queue, struct subscription *sub, const struct r
     return true;
 }
 
-void queue_add_gap(struct queue *queue, struct subscription *sub, uint32_t lost, enum native_gap_reason why)
+void queue_add_gap(struct queue *queue, struct subscription *sub, uint64_t lost, enum native_gap_reason why)
 {
     if (lost == 0)
         return;

@@ -28,7 +28,7 @@ struct queued {
     struct queued *key_next;            /* hash chain */
     uint64_t position;                  /* delivery's when it was queued */
     uint64_t expires_ms;                /* Unix milliseconds; 0: never */
-    uint32_t gap[NATIVE_GAP_COUNT];
+    uint64_t gap[NATIVE_GAP_COUNT];  /* 64 bits: at a million a second 32 are over after an hour */
     uint32_t hash; /* of (subscription, key or topic) */
     uint32_t flags;
 };
@@ -53,7 +53,7 @@ void queue_close(struct queue *queue);
  * fails the outbox is condemned as lost. */
 void queue_add(struct queue *queue, struct subscription *sub, const struct run *run);
 /* Notes messages of the subscription lost just before whatever is added next. */
-void queue_add_gap(struct queue *queue, struct subscription *sub, uint32_t lost, enum native_gap_reason why);
+void queue_add_gap(struct queue *queue, struct subscription *sub, uint64_t lost, enum native_gap_reason why);
 /* Adds answers: never dropped. */
 void queue_add_control(struct queue *queue, const struct run *run);
 /* Whether the run does not fit into the bounds. */

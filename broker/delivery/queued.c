@@ -91,7 +91,7 @@ void queued_replace(struct queue *queue, struct queued *node, const struct run *
     node->flags &= ~(uint32_t)QUEUED_PRIVATE;
 }
 
-void queued_count_gap(struct queue *queue, struct queued *node, uint32_t lost, enum native_gap_reason why)
+void queued_count_gap(struct queue *queue, struct queued *node, uint64_t lost, enum native_gap_reason why)
 {
     node->gap[why] += lost;
     queue->outbox->delivery->stats.gaps[why] += lost;

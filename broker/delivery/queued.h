@@ -20,7 +20,7 @@ void queued_unlink(struct queue *queue, struct queued *node);
 /* The node's run becomes another one; the node keeps its place. */
 void queued_replace(struct queue *queue, struct queued *node, const struct run *run);
 /* Notes messages lost just before the node's first one. */
-void queued_count_gap(struct queue *queue, struct queued *node, uint32_t lost, enum native_gap_reason why);
+void queued_count_gap(struct queue *queue, struct queued *node, uint64_t lost, enum native_gap_reason why);
 /* The node has no message left. Its gaps move to the subscription's next node, or stay here as a gap of their own. */
 void queued_emptied(struct queue *queue, struct queued *node);
 
@@ -37,7 +37,7 @@ static inline void queued_fold_gaps(struct queued *into, const struct queued *fr
 
 static inline bool queued_has_gaps(const struct queued *node)
 {
-    uint32_t any = 0;
+    uint64_t any = 0;
     for (int i = 0; i < NATIVE_GAP_COUNT; i++)
         any |= node->gap[i];
     return any != 0;

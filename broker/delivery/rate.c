@@ -15,8 +15,8 @@ struct rate_entry {
     struct rate_entry *chain;                   /* hash chain */
     struct run held;                            /* .chunk NULL: nothing; else a private copy of one frame */
     uint64_t sent_ms;
+    uint64_t skipped; /* values replaced since the last one sent */
     uint32_t hash;
-    uint32_t skipped; /* values replaced since the last one sent */
     uint32_t topic_len, key_len;
     bool keyed;
     uint8_t name[]; /* topic and key */
@@ -168,7 +168,7 @@ static struct rate_entry *entry_new(struct rate *rate, struct value_name name, u
 static void send_frame(struct rate *rate, struct rate_entry *entry, const struct run *frame)
 {
     struct subscription *sub = rate->sub;
-    uint32_t skipped = entry->skipped;
+    uint64_t skipped = entry->skipped;
     entry->skipped = 0;
     outbox_push_after_gap(sub->outbox, sub, frame, skipped, NATIVE_GAP_RATE);
     entry->sent_ms = *delivery_of(rate)->now_ms;

@@ -250,7 +250,7 @@ static inline const char *frames_of(const struct fake_transport *fake)
             n = snprintf(to, room, "%.*s %.*s\n", (int)msg.topic.len, (const char *)msg.topic.data,
                          (int)msg.payload.len, (const char *)msg.payload.data);
         else if (op == NATIVE_GAP && native_decode_gap(body, count, &gap) == ERR_NONE)
-            n = snprintf(to, room, "gap %u %.*s\n", (unsigned)gap.count, (int)gap.reason.len,
+            n = snprintf(to, room, "gap %llu %.*s\n", (unsigned long long)gap.count, (int)gap.reason.len,
                          (const char *)gap.reason.data);
         else if (op == NATIVE_TAG && native_decode_tag(body, count, &tag) == ERR_NONE)
             n = snprintf(to, room, "tag %u\n", tag);

@@ -48,6 +48,16 @@ static void a_gap_stands_where_the_lost_messages_stood(void **state)
     assert_string_equal(frames_of(&f.fake), "t/1 0\nt/1 1\ngap 2 dropped_newest\nok 1\nt/1 9\n");
 }
 
+static void a_loss_of_more_than_four_billion_is_counted(void **state)
+{
+    (void)state;
+    stall(NATIVE_POLICY_DROP_OLDEST, 2);
+    outbox_push_gap(&f.outbox, &f.sub, UINT32_MAX, NATIVE_GAP_RATE);
+    outbox_push_gap(&f.outbox, &f.sub, 2, NATIVE_GAP_RATE);
+    push(1, 1);
+    assert_string_equal(let_go(), "t/1 0\ngap 4294967297 max_hz\nt/1 1\n");
+}
+
 static void conflate_keeps_the_newest_of_each_topic_in_the_older_ones_place(void **state)
 {
     (void)state;
@@ -243,6 +253,7 @@ int main(void)
         delivery_test(drop_oldest_keeps_the_newest_behind_a_gap),
         delivery_test(drop_newest_keeps_the_oldest_and_the_gap_stands_behind_them),
         delivery_test(a_gap_stands_where_the_lost_messages_stood),
+        delivery_test(a_loss_of_more_than_four_billion_is_counted),
         delivery_test(conflate_keeps_the_newest_of_each_topic_in_the_older_ones_place),
         delivery_test(conflate_goes_by_key_where_there_is_one),
         delivery_test(the_same_key_on_another_topic_is_another_value),
