@@ -88,12 +88,10 @@ static enum err judge(struct session *session, const struct match *match, const 
 
 /* ---- the run -------------------------------------------------------------------------------------------- */
 
+/* Notes the OK of a publish; made before the publish takes effect, because what has cannot be refused any more. */
 static enum err note_ok(struct publish_run *open, uint64_t id)
 {
-    if (id == 0)
-        return ERR_NONE;
-    open->ok_count++;
-    return native_encode_ok(&open->oks, id);
+    return id == 0 ? ERR_NONE : native_encode_ok(&open->oks, id);
 }
 
 /* Whether the publish continues the open run: the same topic, and room behind it in the chunk and in the batch. */
@@ -158,11 +156,19 @@ static enum err add_to_run(struct session *session, const struct native_pub *pub
     if (e)
         return e;
     session->acted_ms = *env->now_ms;
+    size_t oks = open->oks.len;
+    e = note_ok(open, pub->id);
+    if (e)
+        return e;
     if (open->match->count > 0 || open->match->shards != 0)
         e = append(session, pub);
     else
         env->router->published++;
-    return e ? e : note_ok(open, pub->id);
+    if (e)
+        open->oks.len = oks;
+    else
+        open->ok_count += pub->id != 0;
+    return e;
 }
 
 enum err publish_add(struct session *session, const struct native_pub *pub, const char **text)

@@ -192,6 +192,20 @@ static void unfinished_input_over_everybodys_budget_costs_the_one_that_asks_for_
     peer_free(second);
 }
 
+static void a_publish_whose_answer_finds_no_memory_is_refused_and_not_delivered(void **state)
+{
+    (void)state;
+    struct peer *peer = greeted(0);
+    struct wire_buf *oks = &w.shards[0].sessions.run.oks;
+    SAY(peer, sub(out, 1, "a", NATIVE_POLICY_DEFAULT, 0););
+    assert_string_equal(heard(peer), "ok 1\n");
+    wire_buf_fini(oks);
+    wire_buf_init(oks, 1);
+    SAY(peer, pub(out, 2, "a", "x"); pub(out, 0, "a", "y"););
+    assert_string_equal(heard(peer), "err 2 no_memory\na y\n");
+    peer_free(peer);
+}
+
 static void a_rate_limit_refuses_what_comes_too_soon(void **state)
 {
     (void)state;
@@ -232,6 +246,7 @@ int main(void)
         world_test(who_is_given_up_and_then_takes_all_is_closed_at_once),
         world_test(a_drain_tells_everybody_and_waits_for_what_they_still_get),
         world_test(unfinished_input_over_everybodys_budget_costs_the_one_that_asks_for_more),
+        world_test(a_publish_whose_answer_finds_no_memory_is_refused_and_not_delivered),
         world_test(a_rate_limit_refuses_what_comes_too_soon),
         world_test(errors_that_answer_nothing_are_rationed),
     };
