@@ -7,8 +7,11 @@
 #include "broker/memory.h"
 #include "broker/shard_mail.h"
 
-/* Rounds of flushing and acting on what came of it, in one turn; the rest is for the next. */
-enum { ROUNDS_PER_TURN = 8, RELAY_AT_FIRST = 16 };
+enum {
+    ROUNDS_PER_TURN = 8, /* of flushing and acting on what came of it, in one turn; the rest is for the next */
+    RELAY_AT_FIRST = 16,
+    REPLANT_MS = 100 /* until what memory was short for is tried again */
+};
 
 /* Runs for a shard whose mailbox is at its bound, in order. Their publishers read nothing more until it is empty, so that
  * it holds at most what each had in hand. */
@@ -263,6 +266,7 @@ static void received_interest(struct shard *shard, struct interest_mail *interes
         return;
     interest->next = shard->unplanted;
     shard->unplanted = interest;
+    timer_start(&shard->wheel, &shard->replant, shard->clock.now_ms + REPLANT_MS);
 }
 
 static bool same_interest(const struct interest_mail *a, const struct interest_mail *b)
@@ -287,8 +291,9 @@ static void received_interest_gone(struct shard *shard, struct interest_mail *go
     free(gone);
 }
 
-static void plant_again(struct shard *shard)
+static void plant_again(struct timer *timer)
 {
+    struct shard *shard = (struct shard *)(void *)((char *)timer - offsetof(struct shard, replant));
     struct interest_mail *interest = shard->unplanted;
     shard->unplanted = NULL;
     for (struct interest_mail *next; interest; interest = next) {
@@ -339,6 +344,7 @@ enum err shard_init(struct shard *shard, const struct shard_common *common, unsi
     *shard = (struct shard){.id = id, .random = {.state = seed}};
     clock_adjust(&shard->clock, now_ms, unix_ms);
     timer_wheel_init(&shard->wheel, now_ms);
+    shard->replant.fire = plant_again;
     shard->relays = memory_must(common->shards * sizeof *shard->relays);
     delivery_init(&shard->delivery, common->delivery, &delivery_ops, &shard->wheel, &shard->clock.now_ms,
                   &shard->clock.unix_ms, id, common->shards, common->fattest);
@@ -394,8 +400,6 @@ void shard_receive(struct shard *shard)
 bool shard_end_turn(struct shard *shard)
 {
     bool more = true;
-    if (shard->unplanted)
-        plant_again(shard);
     for (int round = 0; more && round < ROUNDS_PER_TURN; round++) {
         more = sessions_go_on(&shard->sessions);
         more |= remote_waits_go_on(shard);

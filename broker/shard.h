@@ -45,7 +45,8 @@ struct shard {
     unsigned congested;              /* relays that hold something */
     struct remote_wait *waiting;     /* all of them */
     struct remote_wait *resumed;     /* those to be looked at again */
-    struct interest_mail *unplanted; /* other shards' announcements that memory was short for */
+    struct interest_mail *unplanted; /* other shards' announcements that memory was short for ... */
+    struct timer replant;            /* ... and when they are tried again */
 };
 
 /* `seed` decides all that is random. ERR_NO_MEMORY. */
