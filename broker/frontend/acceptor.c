@@ -71,8 +71,13 @@ int acceptor_start(struct acceptor *acceptor, uv_loop_t *loop, int fd, acceptor_
 {
     *acceptor = (struct acceptor){.fd = fd, .spare = open_spare(), .accepted = accepted, .context = context};
     int e = uv_poll_init(loop, &acceptor->poll, fd);
-    if (e)
+    if (e) { /* no handle that could be stopped */
+        close(fd);
+        if (acceptor->spare >= 0)
+            close(acceptor->spare);
+        acceptor->fd = acceptor->spare = -1;
         return e;
+    }
     acceptor->poll.data = acceptor;
     return uv_poll_start(&acceptor->poll, UV_READABLE, on_readable);
 }
