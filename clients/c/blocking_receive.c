@@ -108,8 +108,9 @@ enum sluice_status sluice_subscribe(struct sluice *client, const char *filter,
     uint64_t id = watch->subscription;
     status = op_wait(client, op, until_ms);
     if (status != SLUICE_OK) {
-        (void)sluice_core_unsubscribe(client->core, id, NULL, NULL);
-        goto fail_watch;
+        if (sluice_core_unsubscribe(client->core, id, NULL, NULL) == SLUICE_OK)
+            goto fail_watch;
+        return status; /* no memory to leave with: the core will still call both, and they go with it */
     }
     if (subscription)
         *subscription = id;
