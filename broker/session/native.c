@@ -252,43 +252,47 @@ static void run(struct session *session)
 
 /* ---- while a publish is held back ----------------------------------------------------------------------- */
 
-/* Serves a frame that must not wait behind a held-back publish; false: it can. An UNSUB does not overtake a SUB, which may
- * be of the same filter: *sub_waits tells of one. */
-static bool serve_held(struct session *session, struct span frame, bool *sub_waits)
+/* Serves a frame that must not wait behind a held-back publish; false: it can. */
+static bool serve_held(struct session *session, struct span frame, uint32_t at)
 {
     uint32_t op, count;
     struct cursor body;
     if (native_open(frame, &op, &count, &body))
         return false;
-    *sub_waits |= op == NATIVE_SUB;
-    if (op != NATIVE_PING && (op != NATIVE_UNSUB || *sub_waits))
+    struct stash *stash = session->stash;
+    if (op == NATIVE_SUB && stash->sub_at == UINT32_MAX)
+        stash->sub_at = at;
+    bool overtakes_sub = stash->sub_at != UINT32_MAX; /* which may be of the same filter */
+    if (op != NATIVE_PING && (op != NATIVE_UNSUB || overtakes_sub))
         return false;
     serve_request(session, op, body, count);
     return true;
 }
 
 /* A client whose publish waits for a subscriber must still be able to leave a topic, and hear that the broker lives. What
- * is served is taken out of the stash; the rest keeps its order. */
+ * is served is taken out of the stash; the rest keeps its order. Each frame is looked at once, however often the client
+ * is held back before its turn comes. */
 static void run_held(struct session *session)
 {
     struct stash *stash = session->stash;
-    struct span rest = stash_rest(stash), frame;
-    uint8_t *keep = stash ? stash->data + stash->at : NULL;
-    size_t need, max = (size_t)session->env->limits->max_frame;
-    bool sub_waits = false;
-    while (session->phase == SESSION_OPEN && rest.len > 0) {
-        const uint8_t *pair = rest.data;
-        if (native_next_frame(&rest, max, &frame, &need))
-            break;
-        if (serve_held(session, frame, &sub_waits))
-            continue;
-        memmove(keep, pair, NATIVE_SIZE_BYTES + frame.len);
-        keep += NATIVE_SIZE_BYTES + frame.len;
-    }
-    if (session->phase != SESSION_OPEN || !stash)
+    if (!stash)
         return;
-    memmove(keep, rest.data, rest.len);
-    stash->len = (uint32_t)(keep - stash->data + (ptrdiff_t)rest.len);
+    stash_resume_search(stash);
+    uint32_t keep = stash->searched;
+    struct span rest = span_of(stash->data + keep, stash->len - keep), frame;
+    size_t need, max = (size_t)session->env->limits->max_frame;
+    for (const uint8_t *pair = rest.data; !native_next_frame(&rest, max, &frame, &need); pair = rest.data) {
+        if (serve_held(session, frame, keep)) {
+            if (session->phase != SESSION_OPEN)
+                return; /* the stash is gone */
+            continue;
+        }
+        memmove(stash->data + keep, pair, NATIVE_SIZE_BYTES + frame.len);
+        keep += (uint32_t)(NATIVE_SIZE_BYTES + frame.len);
+    }
+    memmove(stash->data + keep, rest.data, rest.len);
+    stash->searched = keep;
+    stash->len = keep + (uint32_t)rest.len;
 }
 
 /* ---- of its own accord ---------------------------------------------------------------------------------- */

@@ -39,17 +39,28 @@ static enum err grow(struct stash **stash, struct inbound_budget *budget, size_t
         return ERR_NO_MEMORY;
     }
     if (!old)
-        new->at = new->len = 0;
+        *new = (struct stash){.sub_at = UINT32_MAX};
     new->cap = (uint32_t)cap;
     *stash = new;
     return ERR_NONE;
 }
 
+void stash_resume_search(struct stash *stash)
+{
+    if (stash->searched >= stash->at && stash->sub_at >= stash->at)
+        return;
+    stash->searched = stash->at;
+    stash->sub_at = UINT32_MAX;
+}
+
 /* Moves what waits to the front. */
 static void compact(struct stash *stash)
 {
+    stash_resume_search(stash);
     stash->len -= stash->at;
     memmove(stash->data, stash->data + stash->at, stash->len);
+    stash->searched -= stash->at;
+    stash->sub_at -= stash->sub_at == UINT32_MAX ? 0 : stash->at;
     stash->at = 0;
 }
 

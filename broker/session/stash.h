@@ -21,6 +21,8 @@ struct stash {
     uint32_t at;  /* what lies before has been worked off */
     uint32_t len; /* bytes of data */
     uint32_t cap;
+    uint32_t searched; /* what lies before has been looked through for what may be served before its turn; */
+    uint32_t sub_at;   /* the first SUB found there, UINT32_MAX: none */
     uint8_t data[];
 };
 
@@ -35,6 +37,9 @@ static inline struct span stash_rest(const struct stash *stash)
  * ERR_NO_MEMORY. On error nothing is changed. */
 MUST_CHECK enum err stash_append(struct stash **stash, struct inbound_budget *budget, struct span bytes,
                                  size_t want);
+
+/* `searched` and `sub_at` speak of what still waits: from `at` on, anew when the SUB has been worked off. */
+void stash_resume_search(struct stash *stash);
 
 /* Gives the memory back; *stash becomes NULL. */
 void stash_drop(struct stash **stash, struct inbound_budget *budget);

@@ -161,6 +161,51 @@ static void a_publisher_waits_for_a_blocking_subscriber_of_another_shard(void **
     peer_free(other);
 }
 
+static void what_is_held_back_twice_keeps_its_order_and_is_looked_through_once(void **state)
+{
+    (void)state;
+    let_jobs_block();
+    struct peer *subscriber = greeted(0), *publisher = greeted(0);
+    SAY(subscriber, sub(out, 1, "jobs/#", NATIVE_POLICY_BLOCK, 1););
+    heard(subscriber);
+    subscriber->room = 0;
+    SAY(publisher, pub(out, 1, "jobs/1", "x"); pub(out, 2, "jobs/2", "x"); pub(out, 3, "jobs/3", "x");
+        sub(out, 4, "y", NATIVE_POLICY_DEFAULT, 0); unsub(out, 5, "y"); ping(out););
+    assert_string_equal(heard(publisher), "PONG\n");
+    const struct stash *stash = publisher->session->stash;
+    assert_int_equal(stash->searched, stash->len);
+    drink(subscriber, 10);
+    assert_string_equal(heard(publisher), "");
+    SAY(publisher, unsub(out, 6, "y"); ping(out););
+    stash = publisher->session->stash;
+    assert_int_equal(stash->searched, stash->len);
+    assert_string_equal(heard(publisher), "PONG\n");
+    drink(subscriber, SIZE_MAX);
+    assert_string_equal(heard(publisher), "ok 1\nok 2\nok 3\nok 4\nok 5\nerr 6 not_subscribed\n");
+    assert_string_equal(heard(subscriber), "jobs/1 x\njobs/2 x\njobs/3 x\n");
+    peer_free(subscriber);
+    peer_free(publisher);
+}
+
+static void unsub_need_not_wait_for_a_sub_that_has_been_served(void **state)
+{
+    (void)state;
+    let_jobs_block();
+    struct peer *subscriber = greeted(0), *publisher = greeted(0);
+    SAY(subscriber, sub(out, 1, "jobs/#", NATIVE_POLICY_BLOCK, 1););
+    heard(subscriber);
+    subscriber->room = 0;
+    SAY(publisher, pub(out, 1, "jobs/1", "x"); pub(out, 2, "jobs/2", "x");
+        sub(out, 3, "y", NATIVE_POLICY_DEFAULT, 0); pub(out, 4, "jobs/3", "x"); unsub(out, 5, "y"););
+    assert_string_equal(heard(publisher), "");
+    drink(subscriber, 20); /* the first message, and not all of the second */
+    assert_string_equal(heard(publisher), "ok 1\nok 3\nok 5\n");
+    drink(subscriber, SIZE_MAX);
+    assert_string_equal(heard(publisher), "ok 2\nok 4\n");
+    peer_free(subscriber);
+    peer_free(publisher);
+}
+
 static void a_waiting_publisher_that_vanishes_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -215,6 +260,8 @@ int main(void)
         world_test(interest_goes_with_the_last_subscriber),
         world_test(a_full_mailbox_holds_the_publisher_and_loses_nothing),
         world_test(a_publisher_waits_for_a_blocking_subscriber_of_another_shard),
+        world_test(what_is_held_back_twice_keeps_its_order_and_is_looked_through_once),
+        world_test(unsub_need_not_wait_for_a_sub_that_has_been_served),
         world_test(a_waiting_publisher_that_vanishes_leaves_nothing_behind),
         world_test(interest_that_there_is_no_memory_for_is_planted_later),
     };
