@@ -1,6 +1,6 @@
 /*
  * Writing MessagePack by hand, for what is sent a million times a second: each call writes the shortest encoding at
- * `at` and returns where the next goes. The caller has made room. Private to proto/; any thread.
+ * `at` and returns where the next goes. The caller has made room. For proto/ and the clients; any thread.
  */
 #ifndef SLUICE_PROTO_NATIVE_PUT_H
 #define SLUICE_PROTO_NATIVE_PUT_H

@@ -9,10 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/delivery/run.h"
 #include "proto/native_reply.h"
 #include "proto/span.h"
-
-struct subscription;
 
 struct frame_view {
     struct span topic;   /* borrows from the frame */
@@ -35,5 +34,16 @@ struct encoder {
 
 /* sluice.v1 (proto/native.h). */
 extern const struct encoder encoder_native;
+
+/* Cuts `count` frames off the front of a run. */
+static inline void run_trim_front(const struct encoder *encoder, struct run *run, uint32_t count)
+{
+    uint32_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += encoder->frame_bytes(run_bytes(run) + bytes);
+    run->off += bytes;
+    run->len -= bytes;
+    run->count -= count;
+}
 
 #endif

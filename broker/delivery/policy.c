@@ -9,18 +9,6 @@
 
 /* ---- dropping ------------------------------------------------------------------------------------------- */
 
-/* Cuts `count` frames off the front of a run and returns their bytes. */
-static uint32_t trim_front(const struct encoder *encoder, struct run *run, uint32_t count)
-{
-    uint32_t bytes = 0;
-    for (uint32_t i = 0; i < count; i++)
-        bytes += encoder->frame_bytes(run_bytes(run) + bytes);
-    run->off += bytes;
-    run->len -= bytes;
-    run->count -= count;
-    return bytes;
-}
-
 static struct queued *oldest_droppable(const struct subscription *sub)
 {
     struct queued *node = sub->first;
@@ -35,11 +23,7 @@ static uint32_t drop_oldest(struct queue *queue, struct subscription *sub, uint3
     struct queued *node;
     while (count > 0 && (node = oldest_droppable(sub))) {
         uint32_t n = count < node->run.count ? count : node->run.count;
-        queued_count_gap(queue, node, n, NATIVE_GAP_DROPPED_OLDEST);
-        sub->queued -= n;
-        queue->bytes -= trim_front(queue->outbox->encoder, &node->run, n);
-        if (node->run.count == 0)
-            queued_emptied(queue, node);
+        queued_lose(queue, node, n, NATIVE_GAP_DROPPED_OLDEST);
         count -= n;
     }
     return count;
@@ -64,14 +48,14 @@ static void fit_keeping_newest(struct queue *queue, struct subscription *sub, st
     if (total > sub->queue) {
         uint32_t left = drop_oldest(queue, sub, (uint32_t)(total - sub->queue));
         left = left < run->count ? left : run->count;
-        trim_front(encoder, run, left);
+        run_trim_front(encoder, run, left);
         *lost += left;
     }
     size_t max = bytes_max(queue), node = sizeof(struct queued);
     while (run->count > 0 && queue->bytes + node + run->len > max) {
         if (drop_oldest(queue, sub, 1) == 0)
             continue;
-        trim_front(encoder, run, 1);
+        run_trim_front(encoder, run, 1);
         ++*lost;
     }
 }

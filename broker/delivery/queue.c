@@ -121,12 +121,7 @@ void queue_pin_copy(struct queue *queue, uint32_t frame, struct span rest)
 
 void queue_expire(struct queue *queue)
 {
-    struct queued *node = queue->first;
-    struct subscription *sub = node->run.sub;
-    queued_count_gap(queue, node, node->run.count, NATIVE_GAP_EXPIRED);
-    sub->queued -= node->run.count;
-    node->run.count = 0;
-    queued_emptied(queue, node);
+    queued_lose(queue, queue->first, queue->first->run.count, NATIVE_GAP_EXPIRED);
 }
 
 void queue_refused(struct queue *queue)
@@ -146,13 +141,8 @@ void queue_abandon(struct queue *queue)
     struct queued *node = queue->first;
     while (node) {
         struct queued *next = node->next;
-        struct subscription *sub = node->run.sub;
-        if (sub && !queued_is_gap(node) && !(node->flags & QUEUED_PINNED)) {
-            queued_count_gap(queue, node, node->run.count, NATIVE_GAP_DROPPED_OLDEST);
-            sub->queued -= node->run.count;
-            node->run.count = 0;
-            queued_emptied(queue, node);
-        }
+        if (node->run.sub && !queued_is_gap(node) && !(node->flags & QUEUED_PINNED))
+            queued_lose(queue, node, node->run.count, NATIVE_GAP_DROPPED_OLDEST);
         node = next;
     }
 }

@@ -97,10 +97,10 @@ void queued_count_gap(struct queue *queue, struct queued *node, uint64_t lost, e
     queue->outbox->delivery->stats.gaps[why] += lost;
 }
 
-void queued_emptied(struct queue *queue, struct queued *node)
+/* Without a message left its gaps move to the subscription's next node, or stay here as a gap of their own. */
+static void emptied(struct queue *queue, struct queued *node)
 {
     if (queued_has_gaps(node) && !node->sub_next) {
-        queue->bytes -= node->run.len;
         if (node->flags & QUEUED_KEYED)
             key_table_remove(queue, node);
         chunk_unref(&queue->outbox->delivery->pool, node->run.chunk);
@@ -113,4 +113,15 @@ void queued_emptied(struct queue *queue, struct queued *node)
         queued_fold_gaps(node->sub_next, node);
     queued_unlink(queue, node);
     queued_free(queue, node);
+}
+
+void queued_lose(struct queue *queue, struct queued *node, uint32_t count, enum native_gap_reason why)
+{
+    uint32_t len = node->run.len;
+    queued_count_gap(queue, node, count, why);
+    run_trim_front(queue->outbox->encoder, &node->run, count);
+    node->run.sub->queued -= count;
+    queue->bytes -= len - node->run.len;
+    if (node->run.count == 0)
+        emptied(queue, node);
 }

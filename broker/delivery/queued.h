@@ -21,8 +21,8 @@ void queued_unlink(struct queue *queue, struct queued *node);
 void queued_replace(struct queue *queue, struct queued *node, const struct run *run);
 /* Notes messages lost just before the node's first one. */
 void queued_count_gap(struct queue *queue, struct queued *node, uint64_t lost, enum native_gap_reason why);
-/* The node has no message left. Its gaps move to the subscription's next node, or stay here as a gap of their own. */
-void queued_emptied(struct queue *queue, struct queued *node);
+/* So many of the node's oldest messages become its gap; without one left the node may be gone. */
+void queued_lose(struct queue *queue, struct queued *node, uint32_t count, enum native_gap_reason why);
 
 static inline bool queued_is_gap(const struct queued *node)
 {

@@ -24,9 +24,8 @@ struct ws_connection {
     struct ws_frontend *ws;     /* borrows; NULL: not a WebSocket */
     struct lws *wsi;            /* borrows */
     struct session *session;    /* borrows; NULL: closing */
-    struct ws_connection *ping_next,
-        *ping_prev;       /* in the order of ping_due_ms; while closing, of close_due */
-    uint64_t due_ms;      /* next ping, or the end of patience */
+    struct ws_connection *due_next, *due_prev; /* in the list of pings, or while closing, of closes */
+    uint64_t due_ms;                           /* next ping, or the end of patience */
     size_t message_bytes; /* of the message that is coming in */
     uint32_t pair_left;   /* bytes of the pair that is coming in */
     uint8_t head[NATIVE_SIZE_BYTES];
@@ -64,9 +63,9 @@ size_t ws_connection_bytes(void)
 
 static void due_remove(struct due_list *list, struct ws_connection *connection)
 {
-    *(connection->ping_prev ? &connection->ping_prev->ping_next : &list->first) = connection->ping_next;
-    *(connection->ping_next ? &connection->ping_next->ping_prev : &list->last) = connection->ping_prev;
-    connection->ping_next = connection->ping_prev = NULL;
+    *(connection->due_prev ? &connection->due_prev->due_next : &list->first) = connection->due_next;
+    *(connection->due_next ? &connection->due_next->due_prev : &list->last) = connection->due_prev;
+    connection->due_next = connection->due_prev = NULL;
     connection->due_ms = 0;
 }
 
@@ -75,9 +74,9 @@ static void due_append(struct ws_frontend *ws, struct due_list *list, struct ws_
     if (list->wait_ms == 0)
         return;
     connection->due_ms = ws->config.clock->now_ms + list->wait_ms;
-    connection->ping_next = NULL;
-    connection->ping_prev = list->last;
-    *(list->last ? &list->last->ping_next : &list->first) = connection;
+    connection->due_next = NULL;
+    connection->due_prev = list->last;
+    *(list->last ? &list->last->due_next : &list->first) = connection;
     list->last = connection;
     if (!timer_armed(&list->timer))
         timer_start(ws->config.wheel, &list->timer, connection->due_ms);

@@ -1,5 +1,6 @@
 #include "clients/c/message.h"
 
+#include "proto/native_put.h"
 #include "proto/topic.h"
 
 /* The topic rule is UTF-8 without control characters; those are single bytes, so it is applied between them. */
@@ -29,35 +30,20 @@ static size_t put_array(uint8_t out[5], size_t count)
     }
     if (count <= UINT16_MAX) {
         out[0] = 0xdc;
-        out[1] = (uint8_t)(count >> 8);
-        out[2] = (uint8_t)count;
+        put_big_endian(out + 1, count, 2);
         return 3;
     }
     out[0] = 0xdd;
-    for (int i = 0; i < 4; i++)
-        out[1 + i] = (uint8_t)(count >> (24 - 8 * i));
+    put_big_endian(out + 1, count, 4);
     return 5;
-}
-
-/* The shortest MessagePack str header (31 bytes, 8 bits, 16 bits, 32 bits). */
-static size_t put_str_header(uint8_t out[5], size_t len)
-{
-    if (len <= 31) {
-        out[0] = (uint8_t)(0xa0 | len);
-        return 1;
-    }
-    size_t width = len <= UINT8_MAX ? 1 : len <= UINT16_MAX ? 2 : 4;
-    out[0] = width == 1 ? 0xd9 : width == 2 ? 0xda : 0xdb;
-    for (size_t i = 0; i < width; i++)
-        out[1 + i] = (uint8_t)(len >> (8 * (width - 1 - i)));
-    return 1 + width;
 }
 
 static enum err pack_str(struct wire_buf *out, struct sluice_bytes text)
 {
-    uint8_t head[5];
-    enum err e = wire_buf_append(out, head, put_str_header(head, text.len));
-    return e == ERR_NONE ? wire_buf_append(out, text.data, text.len) : e;
+    enum err e = wire_buf_reserve(out, PUT_HEAD_MAX + text.len);
+    if (e == ERR_NONE)
+        out->len = (size_t)(put_str(out->data + out->len, span_of_bytes(text)) - out->data);
+    return e;
 }
 
 enum err message_pack_headers(struct wire_buf *out, const struct sluice_header *headers, size_t count)
