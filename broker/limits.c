@@ -52,6 +52,13 @@ static const struct option rows[] = {
         .doc =
             "Memory for messages, queues and unfinished frames; at the bound the connection with the longest "
             "queue is closed. 0 is three quarters of what the machine or its cgroup has."),
+    ROW(retained_messages, .type = OPTION_UINT, .min = 0, .max = 100000000, .preset = "100000",
+        .doc = "Most topics with a retained value; a publish that would retain one more is answered "
+               "limit_reached."),
+    ROW(retained_bytes, .type = OPTION_BYTES, .min = 0, .max = 1024 * GIB, .preset = "256MiB",
+        .doc = "Bytes of all retained values, never more than half of limits.memory; a publish that would "
+               "retain more "
+               "is answered limit_reached."),
     ROW(control_backlog, .type = OPTION_BYTES, .min = 4 * KIB, .max = 64 * MIB, .preset = "256KiB",
         .doc =
             "Bytes of answers to a client that does not read them, before its requests are no longer read."),

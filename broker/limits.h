@@ -21,7 +21,8 @@ struct limits_settings {
     uint64_t publish_burst;                /* messages; 0: what publish_rate allows in a second */
     uint64_t inbound_per_connection;       /* bytes of unfinished frames */
     uint64_t inbound_total;                /* the same over all connections */
-    uint64_t memory;          /* bytes; 0: three quarters of limits_machine_memory(), machine.h */
+    uint64_t memory; /* bytes; 0: three quarters of limits_machine_memory(), machine.h */
+    uint64_t retained_messages, retained_bytes;
     uint64_t control_backlog; /* bytes of answers that a client has not read */
 };
 

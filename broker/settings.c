@@ -86,7 +86,8 @@ static const char reference_topics[] =
     "`block` only with `block: true` |\n"
     "| `block` | `true` or `false` | whether a subscription may ask for `block`; default `false` |\n"
     "| `queue` | messages | bound of subscriptions that name none |\n"
-    "| `max_payload` | size | instead of `limits.max_payload` |\n\n"
+    "| `max_payload` | size | instead of `limits.max_payload` |\n"
+    "| `retained` | `true` or `false` | whether a publish may leave a retained value; default `true` |\n\n"
     "```yaml\ntopics:\n"
     "  - {filter: \"feed/#\", policy: conflate, queue: 100, max_payload: 4KiB}\n"
     "  - {filter: \"jobs/+\", block: true}\n```\n";

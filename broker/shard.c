@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "broker/memory.h"
+#include "broker/session/snapshot.h"
 #include "broker/shard_mail.h"
 
 enum {
-    ROUNDS_PER_TURN = 8, /* of flushing and acting on what came of it, in one turn; the rest is for the next */
+    ROUNDS_PER_TURN =
+        8, /* of flushing and acting on what came of it, in one turn; the rest is for the next */
     RELAY_AT_FIRST = 16,
     REPLANT_MS = 100 /* until what memory was short for is tried again */
 };
@@ -72,17 +74,29 @@ static void relay_add(struct shard *shard, struct shard_relay *relay, const stru
     }
 }
 
-static bool forward(void *context, unsigned to, const struct run *run, uint64_t token)
+/* The reference of a local entry becomes one that travels. */
+static void send_body(struct shard *shard, struct retained *retained)
+{
+    if (!retained || !retained->chunk)
+        return;
+    chunk_send(retained->chunk);
+    chunk_unref(&shard->delivery.pool, retained->chunk);
+}
+
+static bool forward(void *context, unsigned to, const struct run *run, uint64_t token,
+                    struct retained *retained)
 {
     struct shard *shard = context;
     struct shard_relay *relay = &shard->relays[to];
     struct mail_publish publish = {.chunk = run->chunk,
                                    .token = token,
+                                   .retained = retained,
                                    .off = run->off,
                                    .len = run->len,
                                    .count = run->count,
                                    .meta = run->meta};
     chunk_send(run->chunk);
+    send_body(shard, retained);
     if (relay->count == 0 && stage_publish(shard, to, &publish))
         return true;
     relay_add(shard, relay, &publish);
@@ -139,12 +153,18 @@ static void interest_crowded(void *context, bool crowded)
     sessions_set_crowded(&((struct shard *)context)->sessions, crowded);
 }
 
+static void catch_up(struct outbox *outbox, struct span topic)
+{
+    snapshots_precede(session_of(outbox), topic);
+}
+
 static const struct router_ops router_ops = {
     .interest = {.announce = announce,
                  .withdraw = withdraw,
                  .ready = interest_ready,
                  .crowded = interest_crowded},
     .forward = forward,
+    .catch_up = catch_up,
 };
 
 /* ---- publishes of other shards that wait here ----------------------------------------------------------- */
@@ -239,8 +259,10 @@ static void received_publish(struct shard *shard, unsigned from, const struct ma
                       .count = publish->count,
                       .meta = publish->meta};
     chunk_arrive(pool, run.chunk);
+    if (publish->retained && publish->retained->chunk)
+        chunk_arrive(pool, publish->retained->chunk);
     struct span topic = native_peek_msg(run_bytes(&run)).topic;
-    struct subscription *full = router_deliver(&shard->router, &run, topic);
+    struct subscription *full = router_deliver(&shard->router, &run, topic, publish->retained);
     if (publish->token && full)
         wait_for(shard, full, from, publish->token, topic);
     else if (publish->token)
@@ -326,12 +348,19 @@ static void received(void *context, const struct mail *mail)
     }
 }
 
+static void discard_publish(struct shard *shard, const struct mail_publish *publish)
+{
+    chunk_discard(&shard->delivery.pool, publish->chunk);
+    if (publish->retained)
+        retained_discard(&shard->delivery.pool, publish->retained, true);
+}
+
 void shard_dispose(struct shard *shard, const struct mail *mail)
 {
     union mail_body body;
     memcpy(&body, mail->body, sizeof body);
     if (mail->kind == MAIL_PUBLISH)
-        chunk_discard(&shard->delivery.pool, body.publish.chunk);
+        discard_publish(shard, &body.publish);
     else if (mail->kind == MAIL_INTEREST || mail->kind == MAIL_INTEREST_GONE)
         free(body.interest);
 }
@@ -348,8 +377,11 @@ enum err shard_init(struct shard *shard, const struct shard_common *common, unsi
     shard->relays = memory_must(common->shards * sizeof *shard->relays);
     delivery_init(&shard->delivery, common->delivery, &delivery_ops, &shard->wheel, &shard->clock.now_ms,
                   &shard->clock.unix_ms, id, common->shards, common->fattest);
-    enum err e = router_init(&shard->router, &shard->delivery, common->sessions.rules, &router_ops, shard, id,
-                             common->shards);
+    const struct limits_settings *limits = common->sessions.limits;
+    const struct router_config router = {common->sessions.rules, limits->retained_messages,
+                                         limits->retained_bytes};
+    enum err e =
+        router_init(&shard->router, &shard->delivery, &router, &router_ops, shard, id, common->shards);
     if (e)
         goto fail_router;
     sessions_init(&shard->sessions, &common->sessions, &shard->delivery, &shard->router, &shard->wheel,
@@ -368,7 +400,7 @@ static void discard_relays(struct shard *shard, unsigned shards)
     for (unsigned i = 0; i < shards; i++) {
         struct shard_relay *relay = &shard->relays[i];
         for (size_t k = 0; k < relay->count; k++)
-            chunk_discard(&shard->delivery.pool, relay->runs[relay->first + k].chunk);
+            discard_publish(shard, &relay->runs[relay->first + k]);
         free(relay->runs);
     }
     free(shard->relays);

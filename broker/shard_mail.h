@@ -6,6 +6,7 @@
 
 #include "broker/delivery/run.h"
 #include "broker/mailbox.h"
+#include "broker/router/retained.h"
 
 enum mail_kind {
     MAIL_PUBLISH,        /* a run, with a reference to its chunk */
@@ -16,8 +17,9 @@ enum mail_kind {
 };
 
 struct mail_publish {
-    struct chunk *chunk; /* chunk_send() reference */
-    uint64_t token;      /* 0: no verdict is wanted */
+    struct chunk *chunk;       /* chunk_send() reference */
+    uint64_t token;            /* 0: no verdict is wanted */
+    struct retained *retained; /* owns, with a chunk_send() reference; NULL: it leaves nothing behind */
     uint32_t off, len, count;
     bool meta;
 };

@@ -10,19 +10,20 @@
 size_t native_msg_bytes_max(const struct native_pub *pub)
 {
     size_t fixed = NATIVE_SIZE_BYTES + 2 + 2 * PUT_HEAD_MAX;
-    size_t meta = pub->flags ? publish_options_bytes_max(pub) : 0;
+    size_t meta = pub->flags & NATIVE_PUB_META ? publish_options_bytes_max(pub) : 0;
     return fixed + pub->topic.len + pub->payload.len + meta;
 }
 
 size_t native_put_msg(uint8_t *out, const struct native_pub *pub, uint64_t ts_ms)
 {
     uint8_t *frame = out + NATIVE_SIZE_BYTES, *at = frame;
-    *at++ = pub->flags ? 0x94 : 0x93;
+    bool meta = pub->flags & NATIVE_PUB_META;
+    *at++ = meta ? 0x94 : 0x93;
     *at++ = NATIVE_MSG;
     at = put_str(at, pub->topic);
     at = put_bin(at, pub->payload);
-    if (pub->flags)
-        at = publish_options_put(at, pub, &ts_ms);
+    if (meta)
+        at = publish_meta_put(at, pub, ts_ms);
     size_t len = (size_t)(at - frame);
     assert(len <= UINT32_MAX);
     native_put_size(out, (uint32_t)len);
@@ -89,9 +90,12 @@ static enum err decode_meta(struct cursor body, struct native_msg *out)
     if (option_map(&body, publish_option_names(), values) || cursor_left(&body) > 0)
         return ERR_PROTOCOL;
     enum err e = publish_options_read(values, &pub);
+    bool retained = false;
     if (!e)
         e = option_uint(values[PUBLISH_TS], 0, UINT64_MAX, &out->ts_ms);
-    out->flags = pub.flags;
+    if (!e)
+        e = option_bool(values[PUBLISH_RETAINED], &retained);
+    out->flags = pub.flags | (retained ? NATIVE_PUB_RETAINED : 0u);
     out->headers = pub.headers;
     out->key = pub.key;
     out->reply = pub.reply;

@@ -40,6 +40,11 @@ void pack_key(struct native_pack *p, const char *key)
     pack_str(p, span_str(key));
 }
 
+void pack_true(struct native_pack *p)
+{
+    msgpack_pack_true(&p->packer);
+}
+
 void pack_number(struct native_pack *p, double value)
 {
     bool whole = value >= 0 && value < 9007199254740992.0 && value == (double)(uint64_t)value;

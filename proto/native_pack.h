@@ -25,6 +25,7 @@ void pack_str(struct native_pack *p, struct span text);
 void pack_map(struct native_pack *p, size_t count);
 void pack_key(struct native_pack *p, const char *key);
 /* A number that need not be whole: an integer where it is, so that every encoder picks the same bytes. */
+void pack_true(struct native_pack *p);
 void pack_number(struct native_pack *p, double value);
 MUST_CHECK enum err pack_close(struct native_pack *p);
 

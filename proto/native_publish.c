@@ -5,15 +5,15 @@
 enum {
     FIELD_BYTES_MAX = 255,
     FORMAT_MAX = 1,
-    KNOWN_FLAGS = 127,    /* those that stand for a key of the map */
-    NAMES_BYTES_MAX = 96, /* the map's header, all names with theirs, and the three numbers */
+    KNOWN_FLAGS = 127,     /* those that stand for a key of PUB and of MSG */
+    NAMES_BYTES_MAX = 112, /* the map's header, all names with theirs, and the three numbers */
 };
 
 struct option_names publish_option_names(void)
 {
     static const char *const names[PUBLISH_OPTIONS] = {"headers",     "ttl_ms",       "key",    "reply",
                                                        "correlation", "content_type", "format", "ts_ms",
-                                                       "retain",      "dedup"};
+                                                       "retained",    "retain",       "dedup"};
     return (struct option_names){names, PUBLISH_OPTIONS};
 }
 
@@ -87,11 +87,18 @@ static uint8_t *put_name(uint8_t *at, enum publish_option option)
     return put_str(at, span_str(publish_option_names().names[option]));
 }
 
-uint8_t *publish_options_put(uint8_t *at, const struct native_pub *pub, const uint64_t *ts_ms)
+/* A key with the value true. */
+static uint8_t *put_true(uint8_t *at, enum publish_option option)
+{
+    at = put_name(at, option);
+    *at++ = 0xc3;
+    return at;
+}
+
+/* What PUB and MSG have in common, behind the map's header. */
+static uint8_t *put_known(uint8_t *at, const struct native_pub *pub)
 {
     unsigned flags = pub->flags;
-    bool with_ts = ts_ms && flags & NATIVE_PUB_TTL;
-    *at++ = (uint8_t)(0x80 | (__builtin_popcount(flags & KNOWN_FLAGS) + with_ts));
     if (flags & NATIVE_PUB_HEADERS)
         at = put_bytes(put_name(at, PUBLISH_HEADERS), pub->headers);
     if (flags & NATIVE_PUB_TTL)
@@ -108,7 +115,23 @@ uint8_t *publish_options_put(uint8_t *at, const struct native_pub *pub, const ui
         at = put_str(put_name(at, PUBLISH_CONTENT_TYPE), pub->content_type);
     if (flags & NATIVE_PUB_FORMAT)
         at = put_uint(put_name(at, PUBLISH_FORMAT), pub->format);
-    if (with_ts)
-        at = put_uint(put_name(at, PUBLISH_TS), *ts_ms);
     return at;
+}
+
+uint8_t *publish_options_put(uint8_t *at, const struct native_pub *pub)
+{
+    bool retain = pub->flags & NATIVE_PUB_RETAIN;
+    *at++ = (uint8_t)(0x80 | (__builtin_popcount(pub->flags & KNOWN_FLAGS) + retain));
+    at = put_known(at, pub);
+    return retain ? put_true(at, PUBLISH_RETAIN) : at;
+}
+
+uint8_t *publish_meta_put(uint8_t *at, const struct native_pub *pub, uint64_t ts_ms)
+{
+    bool retained = pub->flags & NATIVE_PUB_RETAINED, with_ts = retained || pub->flags & NATIVE_PUB_TTL;
+    *at++ = (uint8_t)(0x80 | (__builtin_popcount(pub->flags & KNOWN_FLAGS) + retained + with_ts));
+    at = put_known(at, pub);
+    if (retained)
+        at = put_true(at, PUBLISH_RETAINED);
+    return with_ts ? put_uint(put_name(at, PUBLISH_TS), ts_ms) : at;
 }

@@ -17,8 +17,9 @@ enum publish_option {
     PUBLISH_CORRELATION,
     PUBLISH_CONTENT_TYPE,
     PUBLISH_FORMAT,
-    PUBLISH_TS, /* MSG only */
-    PUBLISH_RETAIN,
+    PUBLISH_TS,       /* MSG only */
+    PUBLISH_RETAINED, /* MSG only */
+    PUBLISH_RETAIN,   /* PUB only */
     PUBLISH_DEDUP,
     PUBLISH_OPTIONS
 };
@@ -31,7 +32,9 @@ MUST_CHECK enum err publish_options_read(const struct span values[PUBLISH_OPTION
 /* Upper bound of what publish_options_put() writes. */
 size_t publish_options_bytes_max(const struct native_pub *pub);
 
-/* Writes the map and returns where it ends. `ts_ms`, when given, goes along with a ttl. */
-uint8_t *publish_options_put(uint8_t *at, const struct native_pub *pub, const uint64_t *ts_ms);
+/* Writes the options of a PUB and returns where they end. */
+uint8_t *publish_options_put(uint8_t *at, const struct native_pub *pub);
+/* Writes the meta of a MSG and returns where it ends. `ts_ms` goes along with a ttl, and with a retained value. */
+uint8_t *publish_meta_put(uint8_t *at, const struct native_pub *pub, uint64_t ts_ms);
 
 #endif

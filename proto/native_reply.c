@@ -121,6 +121,8 @@ static enum err read_granted(struct span result, struct native_ok *out)
     if (option_map(&c, names, values))
         return ERR_PROTOCOL;
     enum err e = subscribe_options_read(values, &granted);
+    if (!e)
+        e = option_bool(values[SUBSCRIBE_RETAINED], &out->retained);
     out->policy = granted.policy;
     out->queue = granted.queue;
     out->max_hz = granted.max_hz;
@@ -237,6 +239,15 @@ enum err native_decode_bye(struct cursor body, uint32_t count, struct native_bye
         take_uint32(&body, &out->reconnect_after_ms))
         return ERR_PROTOCOL;
     return take_end(&body);
+}
+
+enum err native_encode_event(struct wire_buf *out, const struct native_event *event)
+{
+    struct native_pack p;
+    pack_open(&p, out, 3, NATIVE_EVENT);
+    pack_str(&p, event->kind);
+    pack_str(&p, event->topic);
+    return pack_close(&p);
 }
 
 enum err native_decode_event(struct cursor body, uint32_t count, struct native_event *out)

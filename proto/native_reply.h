@@ -14,8 +14,8 @@
 size_t native_msg_bytes_max(const struct native_pub *pub);
 
 /* Writes the whole MSG pair for a publish to `out` and returns its length. Meta is left out when the publish
- * carried no option; a publish with a ttl also gets `ts_ms` (Unix milliseconds), so that whoever holds the
- * bytes can tell when it expires. */
+ * carried no option; one with a ttl or NATIVE_PUB_RETAINED also gets `ts_ms` (Unix milliseconds), so that whoever
+ * holds the bytes can tell when it expires, or how old it is. */
 size_t native_put_msg(uint8_t *out, const struct native_pub *pub, uint64_t ts_ms);
 
 /* The few fields of a MSG pair (starting at its size bytes) that delivery needs while a subscriber is blocked.
@@ -63,16 +63,18 @@ MUST_CHECK enum err native_decode_welcome(struct cursor body, uint32_t count, st
 
 /* OK without a result (PUB, UNSUB). The fixed small form: [66, id]. */
 MUST_CHECK enum err native_encode_ok(struct wire_buf *out, uint64_t id);
-/* OK to SUB: the options as granted {policy, queue, max_hz, tag}. `granted->id` is the request's. */
+/* OK to SUB: the options as granted {policy, queue, max_hz, tag}, and `retained`.
+ * `granted->id` is the request's. */
 MUST_CHECK enum err native_encode_ok_sub(struct wire_buf *out, const struct native_sub *granted);
 struct native_ok {
     uint64_t id;
-    struct span result;       /* the raw map, .data NULL when absent */
+    struct span result;        /* the raw map, .data NULL when absent */
     enum native_policy policy; /* the keys of a SUB's result that were there */
     uint32_t queue;
     double max_hz;
     bool has_tag;
     uint32_t tag;
+    bool retained; /* retained values follow */
 };
 MUST_CHECK enum err native_decode_ok(struct cursor body, uint32_t count, struct native_ok *out);
 
@@ -125,6 +127,8 @@ struct native_event {
     struct span kind, topic;
     struct span data; /* the raw map, .data NULL when absent */
 };
+/* Without data. */
+MUST_CHECK enum err native_encode_event(struct wire_buf *out, const struct native_event *event);
 MUST_CHECK enum err native_decode_event(struct cursor body, uint32_t count, struct native_event *out);
 
 #endif

@@ -168,9 +168,8 @@ static enum err decode_pub_options(struct cursor body, struct native_pub *out)
     if (!e)
         e = option_bool(values[PUBLISH_RETAIN], &retain);
     if (retain)
-        out->unsupported = publish_option_names().names[PUBLISH_RETAIN];
-    else
-        out->unsupported = first_present(publish_option_names(), values, PUBLISH_DEDUP, PUBLISH_DEDUP);
+        out->flags |= NATIVE_PUB_RETAIN;
+    out->unsupported = first_present(publish_option_names(), values, PUBLISH_DEDUP, PUBLISH_DEDUP);
     return e;
 }
 
@@ -213,7 +212,7 @@ enum err native_encode_pub(struct wire_buf *out, const struct native_pub *pub)
     at = put_str(at, pub->topic);
     at = put_bin(at, pub->payload);
     if (pub->flags)
-        at = publish_options_put(at, pub, NULL);
+        at = publish_options_put(at, pub);
     if ((size_t)(at - frame) > UINT32_MAX)
         return ERR_TOO_LARGE;
     native_put_size(start, (uint32_t)(at - frame));

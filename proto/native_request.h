@@ -33,10 +33,11 @@ struct native_sub {
     uint64_t id;
     struct span filter;
     enum native_policy policy;
-    uint32_t queue;  /* messages, 0 when absent */
-    double max_hz;   /* 0 when absent; else 0.001 .. 1000 */
+    uint32_t queue; /* messages, 0 when absent */
+    double max_hz;  /* 0 when absent; else 0.001 .. 1000 */
     bool has_tag;
     uint32_t tag;
+    bool retained;           /* in the OK only: retained values follow */
     const char *unsupported; /* static name of the first option present that this version refuses, or NULL */
 };
 
@@ -53,18 +54,21 @@ enum native_pub_flags {
     NATIVE_PUB_CORRELATION = 16,
     NATIVE_PUB_CONTENT_TYPE = 32,
     NATIVE_PUB_FORMAT = 64,
-    NATIVE_PUB_KEY_BIN = 128 /* beside KEY: the key came as bin, and goes on as bin instead of str */
+    NATIVE_PUB_KEY_BIN = 128,  /* beside KEY: the key came as bin, and goes on as bin instead of str */
+    NATIVE_PUB_RETAIN = 256,   /* PUB only: it becomes its topic's retained value */
+    NATIVE_PUB_RETAINED = 512, /* MSG only: it is that value, not live */
+    NATIVE_PUB_META = 639 /* those that give a MSG its meta: all but KEY_BIN, which implies one, and RETAIN */
 };
 
 struct native_pub {
     uint64_t id; /* 0: no answer wanted */
     struct span topic;
     struct span payload;
-    unsigned flags;      /* which of the following are present */
-    struct span headers; /* raw MessagePack: a validated array of [str, str] pairs */
-    uint64_t ttl_ms;     /* 1 .. 2^53 */
-    struct span key;     /* str or bin, at most 255 bytes */
-    struct span reply;   /* a valid topic is for the caller to check */
+    unsigned flags;           /* which of the following are present */
+    struct span headers;      /* raw MessagePack: a validated array of [str, str] pairs */
+    uint64_t ttl_ms;          /* 1 .. 2^53 */
+    struct span key;          /* str or bin, at most 255 bytes */
+    struct span reply;        /* a valid topic is for the caller to check */
     struct span correlation;  /* bin, at most 255 bytes */
     struct span content_type; /* str, at most 255 bytes */
     uint32_t format;          /* 0 bytes, 1 UTF-8 text (MQTT 5 payload format indicator) */
@@ -72,7 +76,7 @@ struct native_pub {
 };
 
 /* Decoders take the cursor and the number of elements left from native_open(). Unsupported options: for SUB
- * since, ack, cursor, ack_wait_ms, in_flight, max_deliver, presence; for PUB retain (when true), dedup; an
+ * since, ack, cursor, ack_wait_ms, in_flight, max_deliver, presence; for PUB dedup; an
  * explicit nil value counts as absent. A wrong type or value of a known option: ERR_BAD_OPTION. */
 MUST_CHECK enum err native_decode_hello(struct cursor body, uint32_t count, struct native_hello *out);
 MUST_CHECK enum err native_decode_sub(struct cursor body, uint32_t count, struct native_sub *out);

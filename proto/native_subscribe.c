@@ -35,8 +35,8 @@ bool native_policy_parse(struct span name, enum native_policy *out)
 }
 
 static const char *const option_names[SUBSCRIBE_OPTIONS] = {
-    "policy", "queue",       "max_hz",    "tag",         "since",   "ack",
-    "cursor", "ack_wait_ms", "in_flight", "max_deliver", "presence"};
+    "policy", "queue",  "max_hz",      "tag",       "retained",    "since",
+    "ack",    "cursor", "ack_wait_ms", "in_flight", "max_deliver", "presence"};
 
 struct option_names subscribe_option_names(void)
 {
@@ -61,7 +61,7 @@ enum err subscribe_options_read(const struct span *values, struct native_sub *ou
 size_t subscribe_options_count(const struct native_sub *sub)
 {
     return (size_t)((sub->policy != NATIVE_POLICY_DEFAULT) + (sub->queue > 0) + (sub->max_hz > 0) +
-                    sub->has_tag);
+                    sub->has_tag + sub->retained);
 }
 
 void subscribe_options_pack(struct native_pack *p, const struct native_sub *sub)
@@ -82,5 +82,9 @@ void subscribe_options_pack(struct native_pack *p, const struct native_sub *sub)
     if (sub->has_tag) {
         pack_key(p, option_names[SUBSCRIBE_TAG]);
         pack_uint(p, sub->tag);
+    }
+    if (sub->retained) {
+        pack_key(p, option_names[SUBSCRIBE_RETAINED]);
+        pack_true(p);
     }
 }

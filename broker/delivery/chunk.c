@@ -34,25 +34,34 @@ static struct chunk *chunk_setup(struct chunk *chunk, uint32_t alloc, uint32_t h
     return chunk;
 }
 
-struct chunk *chunk_new_shared(struct chunk_pool *pool, uint32_t cap)
+/* With a count for each shard, and one reference. */
+static struct chunk *alloc_shared(const struct chunk_pool *pool, uint32_t cap)
 {
-    struct chunk *chunk = NULL;
-    if (cap <= CHUNK_BYTES && pool->free) {
-        chunk = pool->free;
-        pool->free = chunk->next_free;
-        pool->count--;
-        chunk->used = 0;
-    } else {
-        cap = cap < CHUNK_BYTES ? CHUNK_BYTES : cap;
-        uint32_t stride = pool->shards > 1 ? CACHE_LINE : 0;
-        uint32_t head = CACHE_LINE + pool->shards * stride;
-        chunk = memory_alloc(head + cap, CACHE_LINE);
-        if (!chunk)
-            return NULL;
-        chunk_setup(chunk, head + cap, head, cap, stride);
-    }
+    uint32_t stride = pool->shards > 1 ? CACHE_LINE : 0;
+    uint32_t head = CACHE_LINE + pool->shards * stride;
+    struct chunk *chunk = memory_alloc(head + cap, CACHE_LINE);
+    if (!chunk)
+        return NULL;
+    chunk_setup(chunk, head + cap, head, cap, stride);
     chunk_ref(pool, chunk);
     return chunk;
+}
+
+struct chunk *chunk_new_shared(struct chunk_pool *pool, uint32_t cap)
+{
+    if (cap > CHUNK_BYTES || !pool->free)
+        return alloc_shared(pool, cap < CHUNK_BYTES ? CHUNK_BYTES : cap);
+    struct chunk *chunk = pool->free;
+    pool->free = chunk->next_free;
+    pool->count--;
+    chunk->used = 0;
+    chunk_ref(pool, chunk);
+    return chunk;
+}
+
+struct chunk *chunk_new_single(const struct chunk_pool *pool, uint32_t cap)
+{
+    return alloc_shared(pool, cap);
 }
 
 struct chunk *chunk_new_private(struct chunk_pool *pool, uint32_t cap)

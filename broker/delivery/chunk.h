@@ -44,6 +44,8 @@ void chunk_pool_fini(struct chunk_pool *pool);
 
 /* A chunk that other shards may hold, with one local reference; NULL when out of memory. */
 struct chunk *chunk_new_shared(struct chunk_pool *pool, uint32_t cap);
+/* The same of just this size, for what stays long (a retained value); NULL when out of memory. */
+struct chunk *chunk_new_single(const struct chunk_pool *pool, uint32_t cap);
 /* A chunk for this shard alone, with one local reference; NULL when out of memory. */
 struct chunk *chunk_new_private(struct chunk_pool *pool, uint32_t cap);
 

@@ -45,6 +45,8 @@ struct outbox {
     uint16_t run_count, many_cap;
     uint8_t verdict; /* enum outbox_verdict; set once, acted on by the session */
     bool dirty, condemned;
+    bool
+        catching_up; /* retained values are on their way to it: the router's catch_up hook comes before each push */
     bool awaited; /* somebody wants to hear when nothing waits any more: the answers_sent hook */
     uint32_t match_mark, match_slot; /* the router's scratch: which match it saw this outbox in, and where */
     uint32_t control_bytes;          /* of answers and notices waiting */

@@ -28,8 +28,8 @@ struct queued {
     struct queued *key_next;            /* hash chain */
     uint64_t position;                  /* delivery's when it was queued */
     uint64_t expires_ms;                /* Unix milliseconds; 0: never */
-    uint64_t gap[NATIVE_GAP_COUNT];  /* 64 bits: at a million a second 32 are over after an hour */
-    uint32_t hash; /* of (subscription, key or topic) */
+    uint64_t gap[NATIVE_GAP_COUNT];     /* 64 bits: at a million a second 32 are over after an hour */
+    uint32_t hash;                      /* of (subscription, key or topic) */
     uint32_t flags;
 };
 

@@ -20,11 +20,25 @@ struct shard_route {
     char filter[];
 };
 
-enum err router_init(struct router *router, struct delivery *delivery, const struct topic_rules *rules,
+static void init_retained(struct router *router, const struct router_config *config)
+{
+    struct delivery *delivery = router->delivery;
+    const struct retained_config retained = {.pool = &delivery->pool,
+                                             .wheel = delivery->wheel,
+                                             .now_ms = delivery->now_ms,
+                                             .unix_ms = delivery->unix_ms,
+                                             .shard = router->shard,
+                                             .shards = router->shards,
+                                             .messages_max = config->retained_messages_max,
+                                             .bytes_max = config->retained_bytes_max};
+    retained_init(&router->retained, &retained);
+}
+
+enum err router_init(struct router *router, struct delivery *delivery, const struct router_config *config,
                      const struct router_ops *ops, void *context, unsigned shard, unsigned shards)
 {
     *router = (struct router){.delivery = delivery,
-                              .rules = rules,
+                              .rules = config->rules,
                               .ops = ops,
                               .context = context,
                               .shard = shard,
@@ -40,6 +54,7 @@ enum err router_init(struct router *router, struct delivery *delivery, const str
     }
     router->interest = interest_table_new(shard, shards, &ops->interest, context);
     match_cache_init(&router->cache, ROUTER_CACHE_BYTES);
+    init_retained(router, config);
     return ERR_NONE;
 }
 
@@ -58,6 +73,7 @@ void router_fini(struct router *router)
         shard_route_free(router, remote);
     }
     match_cache_fini(&router->cache);
+    retained_fini(&router->retained);
     interest_table_free(router->interest);
     topic_tree_free(router->tree);
     memory_free(router->found, router->found_cap * sizeof(struct subscription *));
@@ -219,6 +235,11 @@ static struct subscription *full_among(struct subscription *const *subs, uint32_
     return NULL;
 }
 
+static void catch_up(struct router *router, struct outbox *outbox, const struct run *run)
+{
+    router->ops->catch_up(outbox, outbox->encoder->frame_view(run_bytes(run)).topic);
+}
+
 /* Pushes to this shard's subscribers; returns one that the publisher must wait for. */
 static struct subscription *push_local(struct router *router, struct subscription *const *subs,
                                        uint32_t count, const struct run *run, const struct outbox *publisher)
@@ -227,6 +248,8 @@ static struct subscription *push_local(struct router *router, struct subscriptio
     router->delivery->publisher = publisher;
     for (uint32_t i = 0; i < count; i++) {
         struct subscription *sub = subs[i];
+        if (sub->outbox->catching_up)
+            catch_up(router, sub->outbox, run);
         outbox_push(sub->outbox, sub, run);
         if (sub->policy != NATIVE_POLICY_BLOCK || !blocking_full(sub, publisher))
             continue;
@@ -240,15 +263,35 @@ static struct subscription *push_local(struct router *router, struct subscriptio
     return full ? full_among(subs, count, publisher) : NULL;
 }
 
+/* Takes the entry for one shard off the list. */
+static struct retained *take_entry(struct retained **entries)
+{
+    struct retained *entry = *entries;
+    if (!entry)
+        return NULL;
+    *entries = entry->next;
+    entry->next = NULL;
+    return entry;
+}
+
+static uint64_t other_shards(const struct router *router)
+{
+    uint64_t all = router->shards == 64 ? UINT64_MAX : ((uint64_t)1 << router->shards) - 1;
+    return all & ~((uint64_t)1 << router->shard);
+}
+
 struct route_result router_publish(struct router *router, const struct match *match, const struct run *run,
-                                   const struct outbox *publisher, uint64_t token)
+                                   const struct outbox *publisher, uint64_t token, struct retained *retained)
 {
     struct route_result result = {0};
+    uint64_t shards = retained ? other_shards(router) : match->shards;
     if (!match->rule || !match->rule->block)
         token = 0;
-    for (uint64_t left = match->shards; left; left &= left - 1) {
+    if (retained)
+        retained_apply(&router->retained, take_entry(&retained));
+    for (uint64_t left = shards; left; left &= left - 1) {
         unsigned shard = (unsigned)__builtin_ctzll(left);
-        if (!router->ops->forward(router->context, shard, run, token))
+        if (!router->ops->forward(router->context, shard, run, token, take_entry(&retained)))
             result.congested = true;
         result.verdicts += token != 0;
     }
@@ -257,8 +300,11 @@ struct route_result router_publish(struct router *router, const struct match *ma
     return result;
 }
 
-struct subscription *router_deliver(struct router *router, const struct run *run, struct span topic)
+struct subscription *router_deliver(struct router *router, const struct run *run, struct span topic,
+                                    struct retained *retained)
 {
+    if (retained)
+        retained_apply(&router->retained, retained);
     struct match *match = router_match(router, topic);
     delivery_arrived(router->delivery, run);
     if (match)

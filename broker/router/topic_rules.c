@@ -8,7 +8,7 @@
 #include "broker/yaml_text.h"
 #include "proto/topic.h"
 
-static const char *const keys[] = {"filter", "policy", "block", "max_payload", "queue"};
+static const char *const keys[] = {"filter", "policy", "block", "max_payload", "queue", "retained"};
 
 enum { FILTER_LEVELS_MAX = 256, QUEUE_MAX = 1000000, PAYLOAD_MAX = 256 << 20, FILTER_MAX = 65535 };
 
@@ -60,7 +60,9 @@ static enum err fail_unknown(const struct config_rule_field *field, struct confi
     if (nearest.best)
         return fail(error, field->line, "%s is not a known key; did you mean \"%s\"?", quoted, nearest.best);
     return fail(error, field->line,
-                "%s is not a known key; known are filter, policy, block, max_payload and queue", quoted);
+                "%s is not a known key; known are filter, policy, block, max_payload, queue and "
+                "retained",
+                quoted);
 }
 
 static enum err read_filter(struct topic_rule *rule, const struct config_rule_field *field,
@@ -93,6 +95,15 @@ static enum err read_policy(struct topic_rule *rule, const struct config_rule_fi
                 option_quote(field->value, quoted));
 }
 
+static enum err read_retained(struct topic_rule *rule, const struct config_rule_field *field,
+                              struct config_error *fault)
+{
+    bool retained = true;
+    enum err err = option_parse_bool(field->value, &retained, fault);
+    rule->unretained = !retained;
+    return err;
+}
+
 static enum err read_field(struct topic_rule *rule, const struct config_rule_field *field,
                            struct config_error *error)
 {
@@ -106,6 +117,8 @@ static enum err read_field(struct topic_rule *rule, const struct config_rule_fie
         err = option_parse_bool(field->value, &rule->block, &fault);
     else if (strcmp(field->key, "max_payload") == 0)
         err = option_parse_number(OPTION_BYTES, 1, PAYLOAD_MAX, field->value, &rule->max_payload, &fault);
+    else if (strcmp(field->key, "retained") == 0)
+        err = read_retained(rule, field, &fault);
     else if (strcmp(field->key, "queue") == 0)
         err = option_parse_number(OPTION_UINT, 1, QUEUE_MAX, field->value, &rule->queue, &fault);
     else
@@ -185,6 +198,8 @@ static void print_rule(const struct topic_rule *rule, FILE *out)
         fprintf(out, ", policy: %s", native_policy_name(rule->policy));
     if (rule->block)
         fputs(", block: true", out);
+    if (rule->unretained)
+        fputs(", retained: false", out);
     if (rule->max_payload)
         fprintf(out, ", max_payload: %s", option_bytes_text(rule->max_payload, number));
     if (rule->queue)
@@ -197,7 +212,8 @@ void topic_rules_print(void *context, FILE *out)
     const struct topic_rules *rules = context;
     fputs("\n# What holds for some topics: the first rule that fits wins. Keys: filter, policy (of a "
           "subscription that\n"
-          "# names none), block (whether subscriptions may ask for it), max_payload, queue.\n",
+          "# names none), block (whether subscriptions may ask for it), max_payload, queue, retained\n"
+          "# (whether publishes may leave a retained value).\n",
           out);
     fputs(rules->count > 0 ? "topics:\n" : "topics: []\n", out);
     for (size_t i = 0; i < rules->count; i++)

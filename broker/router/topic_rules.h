@@ -28,6 +28,7 @@ struct topic_rule {
     enum native_policy policy; /* of a subscription that names none; NATIVE_POLICY_DEFAULT: delivery.policy */
     bool block;                /* a subscription may ask for the policy block */
     uint64_t max_payload;      /* bytes; 0: limits.max_payload */
+    bool unretained;           /* `retained: false`: publishes may not leave a value behind */
     uint64_t queue;            /* messages, of a subscription that names none; 0: delivery.queue */
 };
 

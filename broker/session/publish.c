@@ -98,7 +98,8 @@ static enum err note_ok(struct publish_run *open, uint64_t id)
 static bool continues(const struct publish_run *open, const struct session *session,
                       const struct native_pub *pub)
 {
-    if (open->session != session || !span_eq(open->topic, pub->topic) || open->oks.len >= PUBLISH_OKS_MAX)
+    if (open->session != session || pub->flags & NATIVE_PUB_RETAIN || !span_eq(open->topic, pub->topic) ||
+        open->oks.len >= PUBLISH_OKS_MAX)
         return false;
     if (open->run.count == 0)
         return true;
@@ -144,8 +145,27 @@ static enum err append(struct session *session, const struct native_pub *pub)
     }
     run->len += len;
     run->count++;
-    run->meta |= pub->flags != 0;
+    run->meta |= (pub->flags & NATIVE_PUB_META) != 0;
     return ERR_NONE;
+}
+
+/* What the publish leaves behind, ready to be applied when it is routed. */
+static enum err retain(struct session *session, const struct native_pub *pub, const char **text)
+{
+    struct publish_run *open = &session->env->run;
+    if (open->match->rule && open->match->rule->unretained) {
+        *text = "the topic's rule does not let a publish leave a retained value";
+        return ERR_DENIED;
+    }
+    return retained_prepare(&session->env->router->retained, pub, &open->retained, text);
+}
+
+/* Nothing that was noted for the publish holds. */
+static void take_back(struct publish_run *open, struct chunk_pool *pool, size_t oks)
+{
+    open->oks.len = oks;
+    retained_discard(pool, open->retained, false);
+    open->retained = NULL;
 }
 
 static enum err add_to_run(struct session *session, const struct native_pub *pub, const char **text)
@@ -158,14 +178,14 @@ static enum err add_to_run(struct session *session, const struct native_pub *pub
     session->acted_ms = *env->now_ms;
     size_t oks = open->oks.len;
     e = note_ok(open, pub->id);
-    if (e)
-        return e;
-    if (open->match->count > 0 || open->match->shards != 0)
+    if (!e && pub->flags & NATIVE_PUB_RETAIN)
+        e = retain(session, pub, text);
+    if (!e && (open->match->count > 0 || open->match->shards != 0 || open->retained))
         e = append(session, pub);
-    else
+    else if (!e)
         env->router->published++;
     if (e)
-        open->oks.len = oks;
+        take_back(open, &env->delivery->pool, oks);
     else
         open->ok_count += pub->id != 0;
     return e;
@@ -187,7 +207,7 @@ enum err publish_add(struct session *session, const struct native_pub *pub, cons
     }
     e = add_to_run(session, pub, text);
     /* Without a frame in the log the topic is still that of the input, which the next frame may overwrite. */
-    if (open->run.count == 0 && (session->frame_stashed || e))
+    if (open->retained || (open->run.count == 0 && (session->frame_stashed || e)))
         publish_finish(session);
     return e;
 }
@@ -221,8 +241,9 @@ static void route(struct session *session, struct publish_run *open)
     struct hold *hold = NULL;
     if (may_block && open->match->shards != 0)
         hold = hold_open(session, open->topic, oks, open->ok_count);
-    struct route_result result =
-        router_publish(env->router, open->match, &open->run, &session->outbox, hold ? hold_token(hold) : 0);
+    struct route_result result = router_publish(env->router, open->match, &open->run, &session->outbox,
+                                                hold ? hold_token(hold) : 0, open->retained);
+    open->retained = NULL;
     if (!hold && (result.full || result.congested))
         hold = hold_open(session, open->topic, oks, open->ok_count);
     if (hold)

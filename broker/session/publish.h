@@ -17,11 +17,12 @@ struct sessions;
 enum { PUBLISH_OKS_MAX = 32 * 1024 };
 
 struct publish_run {
-    struct session *session; /* borrows; NULL: none is open */
-    struct run run;          /* owns a reference to the chunk; count 0: nobody is subscribed */
-    struct span topic;       /* borrows from the run's first frame, or (nobody subscribed) from the input */
-    struct match *match;     /* borrows */
-    struct wire_buf oks;     /* owns; OKs to the publishes of the run */
+    struct session *session;   /* borrows; NULL: none is open */
+    struct run run;            /* owns a reference to the chunk; count 0: nobody is subscribed */
+    struct span topic;         /* borrows from the run's first frame, or (nobody subscribed) from the input */
+    struct match *match;       /* borrows */
+    struct retained *retained; /* owns: what the run's only message leaves behind, or NULL */
+    struct wire_buf oks;       /* owns; OKs to the publishes of the run */
     uint32_t ok_count;
 };
 

@@ -6,6 +6,7 @@
 #include "broker/log.h"
 #include "broker/memory.h"
 #include "broker/session/sessions.h"
+#include "broker/session/snapshot.h"
 
 /* ---- opening and ending --------------------------------------------------------------------------------- */
 
@@ -132,6 +133,8 @@ void session_look(struct session *session)
     if (session->phase != SESSION_LEAVING) {
         if (session->paused && session_may_serve(session))
             session_resume(session);
+        if (session->phase == SESSION_OPEN && session->snapshots)
+            snapshots_go_on(session);
     } else if (session->outbox.verdict == OUTBOX_LOST)
         session_end(session, true);
     else if (outbox_empty(&session->outbox))
@@ -362,6 +365,8 @@ void session_writable(struct session *session)
     outbox_flush(&session->outbox);
     if (session->paused && session_may_serve(session))
         session_resume(session);
+    if (session->snapshots)
+        sessions_look_at(session);
 }
 
 void session_peer_finished(struct session *session)

@@ -21,6 +21,7 @@
 struct sessions;
 struct session;
 struct session_sub;
+struct snapshot;
 struct hold;
 
 /* The most that one call of session_input() may bring: a frontend's receive buffer. */
@@ -48,12 +49,12 @@ struct session_protocol {
 struct session {
     struct outbox outbox;
     struct coro coro;
-    uint8_t phase;        /* enum session_phase */
-    bool paused;          /* the transport was told to stop reading */
-    bool frame_stashed;   /* `frame` lies in the stash, not in `input` */
-    bool probed;          /* asked whether it lives, since it was heard last */
-    bool sub_held;        /* its next frame is a SUB that waits until other shards have confirmed enough of them */
-    bool listed;          /* in the sessions' list of those to look at when the turn ends */
+    uint8_t phase;      /* enum session_phase */
+    bool paused;        /* the transport was told to stop reading */
+    bool frame_stashed; /* `frame` lies in the stash, not in `input` */
+    bool probed;        /* asked whether it lives, since it was heard last */
+    bool sub_held; /* its next frame is a SUB that waits until other shards have confirmed enough of them */
+    bool listed;   /* in the sessions' list of those to look at when the turn ends */
     struct sessions *env; /* borrows */
     const struct session_protocol *protocol;
     struct session *next, *prev; /* all of the shard */
@@ -62,6 +63,7 @@ struct session {
     struct span frame;           /* the frame being served; borrowed until the next */
     struct stash *stash;         /* owns */
     struct session_sub *subs;    /* owns: live and draining ones */
+    struct snapshot *snapshots;  /* owns: retained values on their way */
     struct hold *hold;           /* owns: the publish that waits; NULL: none */
     struct timer timer;          /* the nearest deadline */
     uint64_t id;                 /* unique in the process */

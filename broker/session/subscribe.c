@@ -10,6 +10,7 @@
 #include "broker/delivery/rate.h"
 #include "broker/memory.h"
 #include "broker/session/sessions.h"
+#include "broker/session/snapshot.h"
 #include "proto/native_reply.h"
 #include "proto/topic.h"
 
@@ -186,6 +187,8 @@ static void answer_waiting(struct session_sub *record)
     if (record->session->phase == SESSION_OPEN)
         push_answer(record->session, record->wait->ok, record->wait->len);
     wait_free(record);
+    if (record->snapshot)
+        snapshot_answered(record->snapshot);
 }
 
 void subscribe_ready(struct interest_wait *wait)
@@ -264,6 +267,8 @@ static void record_end(struct session_sub *record)
 {
     struct session *session = record->session;
     answer_waiting(record);
+    if (record->snapshot)
+        snapshot_close(record->snapshot);
     table_remove(&session->env->subs, record);
     router_unsubscribe(session->env->router, &record->route);
     session->sub_count--;
@@ -312,6 +317,38 @@ static struct session_sub *grant(struct session *session, const struct native_su
     return NULL;
 }
 
+/* The record has not been entered after all. */
+static void record_drop(struct session_sub *record)
+{
+    if (record->snapshot)
+        snapshot_close(record->snapshot);
+    rate_discard(&record->route.sub);
+    record_unlink(record);
+    record_free(record);
+}
+
+/* Notes what is retained, puts the record into the index and answers; the one that it replaces goes. */
+static enum err replace(struct session_sub *record, struct session_sub *old, struct native_sub *granted)
+{
+    struct sessions *env = record->session->env;
+    bool must_wait = false;
+    enum err e = snapshot_open(record, &record->snapshot);
+    if (e)
+        return e;
+    granted->retained = record->snapshot != NULL;
+    env->answer.len = 0;
+    e = native_encode_ok_sub(&env->answer, granted);
+    if (!e)
+        e = enter(record, span_of(env->answer.data, env->answer.len), &must_wait);
+    if (e)
+        return e;
+    if (old)
+        record_end(old); /* before the OK: what it holds back belongs to the old one */
+    if (!must_wait)
+        answer_waiting(record);
+    return ERR_NONE;
+}
+
 enum err subscribe_add(struct session *session, const struct native_sub *sub, const char **text)
 {
     struct sessions *env = session->env;
@@ -324,28 +361,17 @@ enum err subscribe_add(struct session *session, const struct native_sub *sub, co
         e = judge_number(session, old, text);
     if (e)
         return e;
-    env->answer.len = 0;
-    e = native_encode_ok_sub(&env->answer, &granted);
-    struct session_sub *record = e ? NULL : grant(session, &granted, &e);
+    struct session_sub *record = grant(session, &granted, &e);
     if (!record)
         return e;
     /* What becomes independent or ceases to be is no longer first: what another filter still holds back for the topic
      * would come late. */
     bool same_place = old && old->route.sub.prefixed == granted.has_tag;
     record->route.sub.order = same_place ? old->route.sub.order : session->sub_order++;
-    bool must_wait = false;
-    e = enter(record, span_of(env->answer.data, env->answer.len), &must_wait);
-    if (e) {
-        rate_discard(&record->route.sub);
-        record_unlink(record);
-        record_free(record);
-        return e;
-    }
-    if (old)
-        record_end(old); /* before the OK: what it holds back belongs to the old one */
-    if (!must_wait)
-        answer_waiting(record);
-    return ERR_NONE;
+    e = replace(record, old, &granted);
+    if (e)
+        record_drop(record);
+    return e;
 }
 
 enum err subscribe_remove(struct session *session, struct span filter)
@@ -375,6 +401,8 @@ void subscribe_discard_all(struct session *session)
         struct subscription *sub = &record->route.sub;
         if (record->wait)
             wait_free(record);
+        if (record->snapshot)
+            snapshot_close(record->snapshot);
         if (record_live(record)) {
             table_remove(&env->subs, record);
             router_unsubscribe(env->router, &record->route);

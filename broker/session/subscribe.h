@@ -21,6 +21,7 @@ struct session_sub {
     struct session *session;         /* borrows */
     struct session_sub *next, *prev; /* all of the session; `next` also links the dead */
     struct session_sub *lookup_next; /* hash chain */
+    struct snapshot *snapshot;       /* the session's; NULL: none, or over */
     struct subscribe_wait *wait;     /* owns; the OK that is withheld until all shards know; NULL: answered */
     char filter[];
 };

@@ -140,6 +140,13 @@ static void on_error(void *user, const struct sluice_error *error)
         client->cb.on_error(client->cb.user, error);
 }
 
+static void on_live(void *user, struct sluice_bytes filter)
+{
+    struct sluice *client = user;
+    if (client->cb.on_live)
+        client->cb.on_live(client->cb.user, filter);
+}
+
 /* ---- life ----------------------------------------------------------------------------------------------- */
 
 static void free_client(struct sluice *client)
@@ -171,7 +178,8 @@ static struct sluice *new_client(const struct url *url, const struct sluice_opti
                                      .on_down = on_down,
                                      .on_gap = on_gap,
                                      .on_drained = on_drained,
-                                     .on_error = on_error};
+                                     .on_error = on_error,
+                                     .on_live = on_live};
     client->core = sluice_core_new(options, &inner, socket_now_ms());
     if (client->core && blocking_open_wake(client))
         return client;

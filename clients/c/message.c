@@ -91,7 +91,8 @@ struct sluice_message message_view(const struct native_msg *msg)
                                    .raw_headers = bytes_of_span(msg->headers),
                                    .ttl_ms = msg->ttl_ms,
                                    .ts_ms = msg->ts_ms,
-                                   .text = msg->format == 1};
+                                   .text = msg->format == 1,
+                                   .retained = msg->flags & NATIVE_PUB_RETAINED};
 }
 
 struct sluice_publish sluice_reply_to(const struct sluice_message *request, struct sluice_bytes payload)

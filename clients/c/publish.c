@@ -81,7 +81,8 @@ static struct native_pub native_view(const struct sluice_publish *p, uint64_t id
     pub.flags |= (p->ttl_ms ? NATIVE_PUB_TTL : 0u) | (p->key.data ? NATIVE_PUB_KEY : 0u) |
                  (p->reply.data ? NATIVE_PUB_REPLY : 0u) |
                  (p->correlation.data ? NATIVE_PUB_CORRELATION : 0u) |
-                 (p->content_type.data ? NATIVE_PUB_CONTENT_TYPE : 0u) | (p->text ? NATIVE_PUB_FORMAT : 0u);
+                 (p->content_type.data ? NATIVE_PUB_CONTENT_TYPE : 0u) | (p->text ? NATIVE_PUB_FORMAT : 0u) |
+                 (p->retain ? NATIVE_PUB_RETAIN : 0u);
     return pub;
 }
 

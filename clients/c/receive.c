@@ -104,12 +104,17 @@ static enum err on_gap(struct sluice_core *core, struct cursor body, uint32_t co
     return ERR_NONE;
 }
 
-/* Events belong to what this version does not ask for (presence, history); they only have to be well-formed. */
+/* Events of another kind belong to what this version does not ask for (presence, history). */
 static enum err on_event(struct sluice_core *core, struct cursor body, uint32_t count)
 {
-    (void)core;
     struct native_event event;
-    return native_decode_event(body, count, &event);
+    enum err e = native_decode_event(body, count, &event);
+    if (e != ERR_NONE || !core->cb.on_live || !span_eq(event.kind, span_str("live")))
+        return e;
+    core_enter(core);
+    core->cb.on_live(core->cb.user, bytes_of_span(event.topic));
+    core_leave(core);
+    return ERR_NONE;
 }
 
 /* Unanswered while more than a full buffer waits to go out: the broker hears from us by that. */

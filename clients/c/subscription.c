@@ -267,7 +267,8 @@ void subscriptions_answered(struct sluice_core *core, const struct pending *pend
         return;
     struct sluice_granted granted = {0};
     if (ok)
-        granted = (struct sluice_granted){(enum sluice_policy)ok->policy, ok->queue, ok->max_hz};
+        granted =
+            (struct sluice_granted){(enum sluice_policy)ok->policy, ok->queue, ok->max_hz, ok->retained};
     struct subscription *s;
     DL_FOREACH(route->subscriptions, s)
     {

@@ -39,7 +39,8 @@ static void check_msg(const struct native_pub *pub)
     assert(native_next_frame(&in, UINT32_MAX, &frame, &need) == ERR_NONE);
     assert(native_open(frame, &op, &count, &body) == ERR_NONE && op == NATIVE_MSG);
     assert(native_decode_msg(body, count, &msg) == ERR_NONE);
-    assert(span_eq(msg.topic, pub->topic) && span_eq(msg.payload, pub->payload) && msg.flags == pub->flags);
+    assert(span_eq(msg.topic, pub->topic) && span_eq(msg.payload, pub->payload));
+    assert(msg.flags == (pub->flags & ~(unsigned)NATIVE_PUB_RETAIN));
     assert(span_eq(msg.headers, pub->headers) && span_eq(msg.reply, pub->reply) && msg.ttl_ms == pub->ttl_ms);
     free(pair);
 }
@@ -50,6 +51,9 @@ static void check_pub(struct cursor body, uint32_t count)
     if (native_decode_pub(body, count, &pub))
         return;
     check_msg(&pub);
+    struct native_pub kept = pub;
+    kept.flags |= NATIVE_PUB_RETAINED;
+    check_msg(&kept);
     struct wire_buf pair;
     wire_buf_init(&pair, 0);
     assert(native_encode_pub(&pair, &pub) == ERR_NONE);

@@ -78,6 +78,11 @@ UNUSED static void on_error(void *user, const struct sluice_error *error)
     note(user, "error %s: %s\n", error->code, error->text);
 }
 
+UNUSED static void on_live(void *user, struct sluice_bytes filter)
+{
+    note(user, "live %.*s\n", BYTES(filter));
+}
+
 UNUSED static void on_done(void *user, const struct sluice_error *result)
 {
     note(user, "done %s\n", result->code);
@@ -85,15 +90,17 @@ UNUSED static void on_done(void *user, const struct sluice_error *result)
 
 UNUSED static void on_message(void *user, const struct sluice_message *message)
 {
-    note(user, "%llu: %.*s=%.*s\n", (unsigned long long)message->subscription, BYTES(message->topic),
-         BYTES(message->payload));
+    note(user, "%llu: %.*s=%.*s%s\n", (unsigned long long)message->subscription, BYTES(message->topic),
+         BYTES(message->payload), message->retained ? " retained" : "");
 }
 
 UNUSED static void on_subscribed(void *user, uint64_t subscription, const struct sluice_error *result,
                                  const struct sluice_granted *granted)
 {
     note(user, "subscribed %llu %s%s\n", (unsigned long long)subscription, result->code,
-         granted ? "" : " without grant");
+         !granted            ? " without grant"
+         : granted->retained ? " with retained values"
+                             : "");
 }
 
 UNUSED static void on_reply(void *user, const struct sluice_error *result, const struct sluice_message *reply)
@@ -114,7 +121,7 @@ static uint64_t scripted_random(void *arg)
 UNUSED static struct fixture *fixture_new(struct sluice_options options)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    struct sluice_callbacks callbacks = {f, on_connected, on_down, on_gap, on_drained, on_error};
+    struct sluice_callbacks callbacks = {f, on_connected, on_down, on_gap, on_drained, on_error, on_live};
     f->now_ms = 1000;
     f->random = 100;
     wire_buf_init(&f->sent, 0);

@@ -112,6 +112,8 @@ static int world_setup(void **state)
                                         .max_topic = 1024,
                                         .max_levels = 32,
                                         .subscriptions_per_connection = 100,
+                                        .retained_messages = 1000,
+                                        .retained_bytes = 1 << 20,
                                         .control_backlog = 4096};
     w.delivery = (struct delivery_settings){.queue = 1000,
                                             .queue_bytes = 1 << 20,
@@ -234,6 +236,13 @@ static inline void pub(struct wire_buf *out, uint64_t id, const char *topic, con
     assert_int_equal(native_encode_pub(out, &frame), ERR_NONE);
 }
 
+static inline void keep(struct wire_buf *out, uint64_t id, const char *topic, const char *payload)
+{
+    struct native_pub frame = {
+        .id = id, .topic = span_str(topic), .payload = span_str(payload), .flags = NATIVE_PUB_RETAIN};
+    assert_int_equal(native_encode_pub(out, &frame), ERR_NONE);
+}
+
 static inline void ping(struct wire_buf *out)
 {
     assert_int_equal(native_encode_ping(out), ERR_NONE);
@@ -247,10 +256,15 @@ static int describe(uint32_t op, struct cursor body, uint32_t count, char *to, s
         struct native_ok ok;
         struct native_error error;
         struct native_bye bye;
+        struct native_event event;
     } in;
     if (op == NATIVE_MSG && native_decode_msg(body, count, &in.msg) == ERR_NONE)
-        return snprintf(to, room, "%.*s %.*s\n", (int)in.msg.topic.len, (const char *)in.msg.topic.data,
-                        (int)in.msg.payload.len, (const char *)in.msg.payload.data);
+        return snprintf(to, room, "%.*s %.*s%s\n", (int)in.msg.topic.len, (const char *)in.msg.topic.data,
+                        (int)in.msg.payload.len, (const char *)in.msg.payload.data,
+                        in.msg.flags & NATIVE_PUB_RETAINED ? " retained" : "");
+    if (op == NATIVE_EVENT && native_decode_event(body, count, &in.event) == ERR_NONE)
+        return snprintf(to, room, "%.*s %.*s\n", (int)in.event.kind.len, (const char *)in.event.kind.data,
+                        (int)in.event.topic.len, (const char *)in.event.topic.data);
     if (op == NATIVE_GAP && native_decode_gap(body, count, &in.gap) == ERR_NONE)
         return snprintf(to, room, "gap %u\n", (unsigned)in.gap.count);
     if (op == NATIVE_OK && native_decode_ok(body, count, &in.ok) == ERR_NONE)

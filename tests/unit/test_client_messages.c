@@ -130,6 +130,33 @@ static void a_refused_subscription_is_gone(void **state)
     fixture_free(f);
 }
 
+static void retained_values_are_told_from_live_ones_and_their_end_is_told(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new((struct sluice_options){0});
+    struct native_sub granted = {.policy = NATIVE_POLICY_DROP_OLDEST, .queue = 10, .retained = true};
+    struct native_pub value = {
+        .topic = span_str("a/1"), .payload = span_str("old"), .flags = NATIVE_PUB_RETAINED};
+    struct native_event live = {.kind = span_str("live"), .topic = span_str("a/#")};
+    struct native_event other = {.kind = span_str("join"), .topic = span_str("a/#")};
+    struct wire_buf out;
+    wire_buf_init(&out, 0);
+    connect_now(f);
+    subscribe(f, "a/#");
+    take_output(f);
+    granted.id = expect_sub(f, "a/#", NULL);
+    f->log[0] = '\0';
+    assert_int_equal(native_encode_ok_sub(&out, &granted), ERR_NONE);
+    assert_int_equal(wire_buf_reserve(&out, native_msg_bytes_max(&value)), ERR_NONE);
+    out.len += native_put_msg(out.data + out.len, &value, 1700000000000);
+    assert_int_equal(native_encode_event(&out, &other), ERR_NONE);
+    assert_int_equal(native_encode_event(&out, &live), ERR_NONE);
+    feed(f, &out);
+    say_msg(f, "a/1", "new");
+    assert_log(f, "subscribed 1 ok with retained values\n1: a/1=old retained\nlive a/#\n1: a/1=new\n");
+    fixture_free(f);
+}
+
 static void headers_and_fields_survive_the_way(void **state)
 {
     (void)state;
@@ -459,6 +486,7 @@ int main(void)
         cmocka_unit_test(subscriptions_may_change_inside_a_callback),
         cmocka_unit_test(the_last_unsubscribe_of_a_filter_tells_the_broker),
         cmocka_unit_test(a_refused_subscription_is_gone),
+        cmocka_unit_test(retained_values_are_told_from_live_ones_and_their_end_is_told),
         cmocka_unit_test(headers_and_fields_survive_the_way),
         cmocka_unit_test(bad_arguments_are_refused_before_anything_is_sent),
         cmocka_unit_test(answers_find_their_publish_in_any_order),

@@ -134,6 +134,7 @@ static void check_grant(void *user, uint64_t subscription, const struct sluice_e
     assert_int_equal(granted->policy, policy_of(text_of(options, "policy")));
     assert_int_equal(granted->queue, number(json_object_get(options, "queue")));
     assert_true(granted->max_hz == json_number_value(json_object_get(options, "max_hz")));
+    assert_int_equal(granted->retained, json_is_true(json_object_get(options, "retained")));
 }
 
 /* A client whose second request is a SUB and whose fifth is a PUB, as the answers in the list say. */
@@ -171,6 +172,9 @@ static const char *expected_log(const json_t *vector, char *text, size_t size)
         snprintf(text, size, "gap %s %llu %s\n", json_string_value(first), (unsigned long long)number(second),
                  json_string_value(third));
         return text;
+    case NATIVE_EVENT:
+        snprintf(text, size, "live %s\n", json_string_value(second));
+        return strcmp(json_string_value(first), "live") == 0 ? text : "";
     case NATIVE_BYE:
         return NULL;
     default:
@@ -281,6 +285,7 @@ static void ask_pub(struct fixture *f, const json_t *vector)
         .correlation = bytes_in(json_object_get(options, "correlation")),
         .content_type = bytes_in(json_object_get(options, "content_type")),
         .text = number(json_object_get(options, "format")) == 1,
+        .retain = json_is_true(json_object_get(options, "retain")),
     };
     bool answered = number(element(vector, 1)) != 0;
     assert_int_equal(sluice_core_publish(f->core, &p, answered ? on_done : NULL, f), SLUICE_OK);

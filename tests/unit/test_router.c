@@ -42,9 +42,10 @@ static void on_ready(void *context, struct interest_wait *wait)
     (void)context, (void)wait;
 }
 
-static bool on_forward(void *context, unsigned shard, const struct run *run, uint64_t token)
+static bool on_forward(void *context, unsigned shard, const struct run *run, uint64_t token,
+                       struct retained *retained)
 {
-    (void)context;
+    (void)context, (void)retained;
     say("run of %u to %u token %u;", run->count, shard, (unsigned)token);
     return !mailbox_full;
 }
@@ -64,7 +65,8 @@ static int setup(void **state)
         sockets[i].bytes = malloc(FAKE_BYTES_MAX / 8);
         outbox_init(&outboxes[i], &f.delivery, &sockets[i].transport, &encoder_native);
     }
-    return router_init(&router, &f.delivery, &rules, &ops, NULL, 0, 3);
+    const struct router_config config = {&rules, 100, 1 << 20};
+    return router_init(&router, &f.delivery, &config, &ops, NULL, 0, 3);
 }
 
 static int teardown(void **state)
@@ -95,7 +97,7 @@ static struct route_result publish(const char *topic, uint32_t number, const str
     struct match *match = router_match(&router, span_str(topic));
     assert_non_null(match);
     struct run run = make_run(topic, number, 1, NULL, 0);
-    struct route_result result = router_publish(&router, match, &run, publisher, token);
+    struct route_result result = router_publish(&router, match, &run, publisher, token, NULL);
     chunk_unref(&f.delivery.pool, run.chunk);
     return result;
 }
@@ -254,7 +256,7 @@ static void what_comes_from_another_shard_is_delivered_here_and_not_sent_on(void
     said[0] = '\0';
     assert_int_equal(router_remote_add(&router, 1, span_str("a")), ERR_NONE);
     struct run run = make_run("a", 3, 2, NULL, 0);
-    assert_null(router_deliver(&router, &run, span_str("a")));
+    assert_null(router_deliver(&router, &run, span_str("a"), NULL));
     chunk_unref(&f.delivery.pool, run.chunk);
     assert_string_equal(heard(0), "a 3\na 4\n");
     assert_string_equal(said, "");
@@ -296,8 +298,7 @@ static ssize_t refuse_once(struct transport *transport, const struct iovec *piec
 static void nobody_waits_for_a_block_subscription_that_the_flush_has_emptied(void **state)
 {
     (void)state;
-    static const struct transport_ops refusing = {.write = refuse_once,
-                                                  .want_writable = fake_want_writable};
+    static const struct transport_ops refusing = {.write = refuse_once, .want_writable = fake_want_writable};
     subscribe(0, 0, "block/1");
     route[0].sub.policy = NATIVE_POLICY_BLOCK;
     route[0].sub.queue = 2;
@@ -326,7 +327,7 @@ static void without_memory_to_remember_a_run_from_another_shard_still_reaches_ev
     struct run run = make_run("a", 3, 1, NULL, 0);
     memory_set_fail_hook(fail_all, NULL);
     assert_null(router_match(&router, span_str("a")));
-    router_deliver(&router, &run, span_str("a"));
+    router_deliver(&router, &run, span_str("a"), NULL);
     memory_set_fail_hook(NULL, NULL);
     chunk_unref(&f.delivery.pool, run.chunk);
     for (int i = 0; i < OUTBOXES; i++)

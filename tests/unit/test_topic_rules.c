@@ -78,6 +78,17 @@ static void the_first_rule_that_matches_a_topic_wins(void **state)
     assert_string_equal(of_topic("a"), "none");
 }
 
+static void a_rule_may_forbid_retained_values(void **state)
+{
+    (void)state;
+    takes("a", "retained", "false");
+    takes("b", "retained", "true");
+    takes("c", NULL, NULL);
+    assert_true(rules.rules[0].unretained);
+    assert_false(rules.rules[1].unretained || rules.rules[2].unretained);
+    refuses("d", "retained", "maybe", 11, "retained must be true or false, not \"maybe\"");
+}
+
 static void a_rule_holds_for_a_filter_only_when_it_covers_all_of_it(void **state)
 {
     (void)state;
@@ -104,7 +115,8 @@ static void a_bad_field_is_refused_at_its_line(void **state)
     (void)state;
     refuses("a", "quue", "1", 11, "\"quue\" is not a known key; did you mean \"queue\"?");
     refuses("a", "retention", "1", 11,
-            "\"retention\" is not a known key; known are filter, policy, block, max_payload and queue");
+            "\"retention\" is not a known key; known are filter, policy, block, max_payload, queue and "
+            "retained");
     refuses("a/#/b", NULL, NULL, 10, "\"a/#/b\" is not a valid filter");
     refuses("", NULL, NULL, 10, "\"\" is not a valid filter");
     refuses("$share/g/a", NULL, NULL, 10,
@@ -228,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_first_rule_that_matches_a_topic_wins),
+        TEST(a_rule_may_forbid_retained_values),
         TEST(a_rule_holds_for_a_filter_only_when_it_covers_all_of_it),
         TEST(of_a_shared_filter_the_part_behind_the_group_counts),
         TEST(a_bad_field_is_refused_at_its_line),

@@ -128,7 +128,8 @@ static enum err reply_ok(struct cursor body, uint32_t count, struct wire_buf *ag
                                  .queue = ok.queue,
                                  .max_hz = ok.max_hz,
                                  .has_tag = ok.has_tag,
-                                 .tag = ok.tag};
+                                 .tag = ok.tag,
+                                 .retained = ok.retained};
     return ok.policy ? native_encode_ok_sub(again, &granted) : native_encode_ok(again, ok.id);
 }
 
@@ -157,7 +158,8 @@ static enum err reply(uint32_t op, struct cursor body, uint32_t count, struct wi
     case NATIVE_GAP:
         return reply_gap(body, count, again);
     case NATIVE_EVENT:
-        return native_decode_event(body, count, &frame.event);
+        e = native_decode_event(body, count, &frame.event);
+        return e || frame.event.data.data ? e : native_encode_event(again, &frame.event);
     case NATIVE_BYE:
         e = native_decode_bye(body, count, &frame.bye);
         return e ? e : native_encode_bye(again, &frame.bye);

@@ -108,6 +108,9 @@ struct sluice_publish {
     struct sluice_bytes correlation; /* at most 255 bytes */
     struct sluice_bytes content_type; /* at most 255 bytes of UTF-8 */
     bool text;                        /* the payload is UTF-8 text (payload format indicator) */
+    bool
+        retain; /* becomes its topic's retained value, the one that later subscribers get first; an empty payload
+                    clears it */
 };
 
 struct sluice_message {
@@ -118,6 +121,7 @@ struct sluice_message {
     uint64_t ttl_ms;                                           /* 0: does not expire */
     uint64_t ts_ms;                                            /* Unix ms at the broker; 0 when not told */
     bool text;
+    bool retained; /* the topic's retained value, sent because of a subscribe: not live */
 };
 
 /* Walks the headers in order; repeats are kept. Start with a zeroed iterator; false at the end.
@@ -186,6 +190,9 @@ struct sluice_callbacks {
     void (*on_drained)(void *user);
     /* An error that belongs to no request, a publish without on_done for example. Rate-limited by the broker. */
     void (*on_error)(void *user, const struct sluice_error *error);
+    /* The retained values that a subscribe (or its renewal after a reconnect) found have all come; only where its
+     * granted.retained is true. With the blocking API they may still wait for sluice_next(). */
+    void (*on_live)(void *user, struct sluice_bytes filter);
 };
 
 enum sluice_policy {
@@ -216,6 +223,7 @@ struct sluice_granted {
     enum sluice_policy policy;
     uint32_t queue;
     double max_hz;
+    bool retained; /* retained values follow, then on_live */
 };
 
 /* The end of a publish or unsubscribe. */

@@ -309,7 +309,7 @@ export class Client extends Emitter {
       case OP.ERR: return this.#takeError(frame);
       case OP.TAG: this.#tag = frame[1]; return undefined;
       case OP.GAP: return this.#takeGap(frame[1], frame[2], frame[3]);
-      case OP.EVENT: return this._emit('event', { kind: frame[1], topic: frame[2], data: frame[3] ?? {} });
+      case OP.EVENT: return this.#takeEvent(frame[1], frame[2], frame[3] ?? {});
       default: return undefined; /* of a later version */
     }
   }
@@ -334,6 +334,11 @@ export class Client extends Emitter {
     const answers = this.#takeAnswer(id);
     if (answers) answers.err(error);
     else this._emit('error', error);
+  }
+
+  #takeEvent(kind, topic, data) {
+    if (kind === 'live') this.#routes.forFilter(topic).forEach(subscription => subscription._live());
+    this._emit('event', { kind, topic, data });
   }
 
   #takeGap(filter, count, reason) {

@@ -27,6 +27,7 @@ const PUB_NAMES = {
   headers: 'headers', ttlMs: 'ttl_ms', key: 'key', reply: 'reply', correlation: 'correlation',
   contentType: 'content_type', format: 'format',
 };
+const PUB_ONLY_NAMES = { ...PUB_NAMES, retain: 'retain' };
 
 /* The map for the wire, or undefined when it would be empty. */
 function wireMap(names, options) {
@@ -58,7 +59,7 @@ export function encodeUnsub(id, filter) {
 
 /* `payload` as of payloadBytes(). */
 export function encodePub(id, topic, payload, options = {}) {
-  return encodePair([OP.PUB, id, topic, payload], wireMap(PUB_NAMES, pubOptions(options)));
+  return encodePair([OP.PUB, id, topic, payload], wireMap(PUB_ONLY_NAMES, pubOptions(options)));
 }
 
 export function encodePing() {
@@ -160,11 +161,13 @@ export function readWelcome(session, map) {
   return Object.freeze({ session, server, maxFrame, maxPayload, keepaliveS });
 }
 
+const GRANTED_NAMES = { ...SUB_NAMES, retained: 'retained' };
+
 export function readGranted(map) {
-  return Object.freeze(readMap(SUB_NAMES, map));
+  return Object.freeze(readMap(GRANTED_NAMES, map));
 }
 
-const META_NAMES = { ...PUB_NAMES, tsMs: 'ts_ms' };
+const META_NAMES = { ...PUB_NAMES, tsMs: 'ts_ms', retained: 'retained' };
 
 export function readMeta(map) {
   return readMap(META_NAMES, map);

@@ -70,6 +70,8 @@ export interface Granted {
   readonly queue?: number;
   readonly maxHz?: number;
   readonly tag?: number;
+  /** Retained values follow. */
+  readonly retained?: true;
 }
 
 export type Headers = Iterable<readonly [string, string]> | Record<string, string>;
@@ -89,6 +91,8 @@ export interface PublishOptions {
   contentType?: string;
   /** 1: the payload is UTF-8 text. */
   format?: 0 | 1;
+  /** The message becomes its topic's value, which later subscribers get first; an empty payload clears it. */
+  retain?: boolean;
   /** Rejects with `aborted` if it fires before the message was sent. */
   signal?: AbortSignal;
 }
@@ -129,8 +133,10 @@ export class Message {
   readonly contentType: string | undefined;
   readonly format: number | undefined;
   readonly ttlMs: number | undefined;
-  /** When the broker took it, Unix milliseconds; there when `ttlMs` is. */
+  /** When the broker took it, Unix milliseconds; there when `ttlMs` is, or `retained`. */
   readonly tsMs: number | undefined;
+  /** The topic's value from before the subscription; false for what is live. */
+  readonly retained: boolean;
   readonly gap: Gap | undefined;
   /** The payload as UTF-8. */
   text(): string;
@@ -147,6 +153,8 @@ export class Subscription implements AsyncIterable<Message> {
   readonly granted: Granted | null;
   /** Resolves with the options granted first, null if it was left before; rejects when the broker refuses. */
   readonly ready: Promise<Granted | null>;
+  /** Resolves when the retained values there were have been received; at once where there are none. */
+  readonly live: Promise<void>;
   /** Messages that wait for the iterator. */
   readonly buffered: number;
   /** Resolves when the broker has confirmed. What is buffered can still be read. */

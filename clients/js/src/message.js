@@ -16,6 +16,7 @@ export class Message {
     this.format = meta?.format;
     this.ttlMs = meta?.ttlMs;
     this.tsMs = meta?.tsMs;
+    this.retained = meta?.retained === true; /* the topic's value from before, not live */
     this.gap = undefined; /* what is missing right before this message; see Gap */
   }
 

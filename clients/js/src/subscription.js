@@ -12,6 +12,7 @@ export class Subscription extends Emitter {
   /* The options as the broker granted them; null before, and as of the latest connection after. */
   granted = null;
   #settle;
+  #settleLive;
   #leave;
 
   /* `hooks`: leave(subscription) → Promise, overflow(subscription). */
@@ -29,6 +30,10 @@ export class Subscription extends Emitter {
     /* Resolves with the options granted first (null when it was left before that), rejects when it is refused. */
     this.ready = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
+    });
+    /* Resolves when the retained values that were there have come, at once where there are none. */
+    this.live = new Promise(resolve => {
+      this.#settleLive = resolve;
     });
     this.ready.catch(() => {}); /* whoever does not ask learns it from the iterator and the client's error event */
   }
@@ -65,9 +70,15 @@ export class Subscription extends Emitter {
   _grant(granted) {
     this.granted = granted;
     this.#settle.resolve(granted);
+    if (!granted.retained) this._live();
+  }
+
+  _live() {
+    this.#settleLive();
   }
 
   _end(error) {
+    this._live();
     if (error) this.#settle.reject(error);
     else this.#settle.resolve(null);
     this._feed.end(error);

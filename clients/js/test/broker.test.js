@@ -129,6 +129,30 @@ describe('with a real broker', { skip: !SLUICED && 'SLUICED is not set' }, () =>
     }
   });
 
+  test('retained values come first, and live tells when all have come', async () => {
+    const publisher = await join('tcp');
+    await publisher.publish('kept/1', 'old', { retain: true });
+    await publisher.publish('kept/1', 'new', { retain: true, key: 'k' });
+    await publisher.publish('kept/2', 'x', { retain: true });
+    await publisher.publish('kept/2', '', { retain: true });
+    await publisher.publish('kept/3', 'y', { retain: true });
+    const client = await join('ws');
+    const subscription = client.subscribe('kept/#');
+    assert.equal((await subscription.ready).retained, true);
+    await subscription.live;
+    assert.equal(subscription.buffered, 2);
+    await publisher.publish('kept/1', 'newest', { retain: true });
+    const got = await take(subscription, 3);
+    assert.deepEqual(got.map(({ topic, retained }) => [topic, retained]),
+                     [['kept/1', true], ['kept/3', true], ['kept/1', false]]);
+    assert.deepEqual(got.map(message => message.text()), ['new', 'y', 'newest']);
+    assert.equal(got[0].key, 'k');
+    assert.ok(Math.abs(got[0].tsMs - Date.now()) < 60_000);
+    const none = client.subscribe('none/#');
+    await none.live;
+    assert.equal(none.granted.retained, undefined);
+  });
+
   test('max_hz thins, always delivers the newest, and what it skipped is counted', async () => {
     const client = await join('ws');
     let skipped = 0;

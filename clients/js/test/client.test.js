@@ -394,6 +394,20 @@ test('ops and events of a later version are no fault, PING is answered, a stray 
   assert.equal(client.state, 'connected');
 });
 
+test('live waits for its own filter, and for nothing once the subscription has ended', async () => {
+  const [client, session] = await join();
+  broker.serve = (_, frame) => frame[0] === 2 && session.send([66, frame[1], { retained: true }]) === undefined;
+  const told = [];
+  const [first, second] = ['a/#', 'b'].map(filter => client.subscribe(filter));
+  for (const subscription of [first, second]) subscription.live.then(() => told.push(subscription.filter));
+  await Promise.all([first.ready, second.ready]);
+  session.send([70, 'join', 'a/#'], [68, 'a/1', bytes('x'), { retained: true }], [70, 'live', 'b']);
+  await until(() => told.length === 1 && first.buffered === 1);
+  assert.deepEqual(told, ['b']);
+  first.unsubscribe();
+  await first.live;
+});
+
 test('what a callback throws is the program\'s error and stops nothing', async () => {
   const [client, session] = await join();
   const surfaced = [];

@@ -21,7 +21,7 @@ const encoders = {
   3: ([, id, filter]) => encodeUnsub(id, filter),
   4: ([, id, topic, payload, o = {}]) => encodePub(id, topic, payload, {
     headers: o.headers, ttlMs: o.ttl_ms, key: o.key, reply: o.reply, correlation: o.correlation,
-    contentType: o.content_type, format: o.format,
+    contentType: o.content_type, format: o.format, retain: o.retain,
   }),
   6: () => encodePing(),
   71: () => encodePong(),
