@@ -67,6 +67,22 @@ static void on_error(void *user, const struct sluice_error *error)
     output_error("the broker says: %s (%s)", error->text, error->code);
 }
 
+static void (*live_hook)(void *arg);
+static void *live_arg;
+
+static void on_live(void *user, struct sluice_bytes filter)
+{
+    (void)user, (void)filter;
+    if (live_hook)
+        live_hook(live_arg);
+}
+
+void connect_on_live(void (*live)(void *arg), void *arg)
+{
+    live_hook = live;
+    live_arg = arg;
+}
+
 static void explain_no_connection(const char *url, const struct sluice_error *why)
 {
     bool refused = strstr(why->text, "connection refused") != NULL;
@@ -107,7 +123,8 @@ struct sluice *connect_open(const struct cli_common *common)
                                          .on_connected = on_connected,
                                          .on_down = on_down,
                                          .on_gap = on_gap,
-                                         .on_error = on_error};
+                                         .on_error = on_error,
+                                         .on_live = on_live};
     sluice_set_callbacks(client, &callbacks);
     on_signal = client;
     catch_signals();

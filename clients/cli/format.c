@@ -100,6 +100,8 @@ static void print_json(FILE *out, const struct sluice_message *message)
             json_field(out, optional[i].name, optional[i].value);
     if (message->ttl_ms)
         fprintf(out, ",\"ttl_ms\":%llu", (unsigned long long)message->ttl_ms);
+    if (message->retained)
+        fputs(",\"retained\":true", out);
     if (message->raw_headers.data)
         json_headers(out, message);
     putc('}', out);
@@ -107,7 +109,7 @@ static void print_json(FILE *out, const struct sluice_message *message)
 
 /* ---- templates ------------------------------------------------------------------------------------------ */
 
-static const char placeholders[] = "tpxlkhjIU%";
+static const char placeholders[] = "tpxlkhjrIU%";
 static const char escapes[] = "ntr0\\";
 static const char escaped[] = "\n\t\r\0\\";
 
@@ -156,6 +158,9 @@ static void print_placeholder(FILE *out, char what, const struct sluice_message 
         break;
     case 'j':
         print_json(out, message);
+        break;
+    case 'r':
+        putc(message->retained ? '1' : '0', out);
         break;
     case 'I':
         print_iso_time(out, message);

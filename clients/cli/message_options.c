@@ -24,6 +24,7 @@ bool message_options_apply(const struct message_options *options, const struct c
     publish->headers = headers;
     publish->header_count = options->headers.count;
     publish->ttl_ms = (uint64_t)(options->ttl_s * 1000 + 0.5);
+    publish->retain = options->retain;
     publish->key = optional(options->key);
     publish->content_type = optional(options->content_type);
     publish->reply = optional(options->reply);

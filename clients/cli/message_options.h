@@ -11,6 +11,7 @@
 struct message_options {
     struct cli_list headers; /* "name=value" */
     double ttl_s;            /* 0: none */
+    bool retain;
     const char *key, *content_type, *reply;
 };
 

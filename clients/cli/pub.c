@@ -27,6 +27,8 @@ static const struct cli_option options[] = {
     {'l', "lines", NULL, CLI_FLAG, offsetof(struct pub, lines), "publish each line of standard input", NULL},
     {'n', "repeat", "COUNT", CLI_COUNT, offsetof(struct pub, repeat), "publish it COUNT times", NULL},
     {'r', "rate", "PER_SECOND", CLI_NUMBER, offsetof(struct pub, rate), "publish no faster than this", NULL},
+    {'\0', "retain", NULL, CLI_FLAG, offsetof(struct pub, message.retain),
+     "keep it as the topic's value for later subscribers; empty: forget it", NULL},
     MESSAGE_OPTION_ROWS(struct pub, message),
     {'\0', "reply", "TOPIC", CLI_STRING, offsetof(struct pub, message.reply), "where answers should go",
      NULL},
@@ -44,6 +46,7 @@ const struct cli_spec pub_spec = {
                 "  sluice pub config/site - < site.json\n"
                 "  tail -f /var/log/syslog | sluice pub -l logs/syslog\n"
                 "  sluice pub -n 1000 --rate 50 load/test x\n"
+                "  sluice pub --retain room/1/topic 'Lunch?'       (and without 'Lunch?' to clear it)\n"
                 "  sluice pub --header lang=en --ttl 30 --key door-7 alarm/door open\n",
 };
 

@@ -11,7 +11,7 @@ struct sub {
     uint64_t count;           /* 0: no end */
     double wait_s;            /* 0: no end */
     const char *template;
-    bool json, no_newline, independent;
+    bool json, no_newline, independent, retained_only;
     const char *policy;
     uint64_t queue;
     double max_hz;
@@ -19,6 +19,9 @@ struct sub {
     struct format format;
     uint64_t until_ms; /* of the monotonic clock */
     uint64_t received;
+    struct sluice *client;        /* borrows */
+    unsigned snapshots, finished; /* filters whose retained values come, and those of which all have come */
+    bool waiting;                 /* inside a blocking call that may be interrupted for that */
 };
 
 static const struct cli_option options[] = {
@@ -38,6 +41,8 @@ static const struct cli_option options[] = {
      "at most so many per topic or key, newest wins", NULL},
     {'\0', "tag", NULL, CLI_FLAG, offsetof(struct sub, independent),
      "an own copy for each FILTER, also where they overlap", NULL},
+    {'\0', "retained-only", NULL, CLI_FLAG, offsetof(struct sub, retained_only),
+     "print the values retained so far and end", NULL},
 };
 
 const struct cli_spec sub_spec = {
@@ -48,7 +53,8 @@ const struct cli_spec sub_spec = {
             "error.\n"
             "\n"
             "TEMPLATE:  %t topic  %p payload  %x payload in hex  %l payload bytes  %k key  %h headers\n"
-            "           %j JSON  %I time, ISO 8601  %U time, seconds since 1970  %% %  \\n \\t \\r \\0 \\\\\n"
+            "           %j JSON  %r 1 if retained, else 0\n"
+            "           %I time, ISO 8601  %U time, seconds since 1970  %% %  \\n \\t \\r \\0 \\\\\n"
             "-v without a template prints the topic in front of the payload.\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
@@ -58,6 +64,7 @@ const struct cli_spec sub_spec = {
                 "  sluice sub -C 1 -W 5 sensors/door           (exit code 27 when nothing came)\n"
                 "  sluice sub --format '%I %t %p' 'logs/#'\n"
                 "  sluice sub --policy conflate --max-hz 2 'metrics/#'\n"
+                "  sluice sub --retained-only -v 'config/#'\n"
                 "  sluice sub --json 'orders/#' | jq .payload\n",
 };
 
@@ -119,15 +126,33 @@ static uint64_t time_left_ms(const struct sub *sub)
     return sub->until_ms > now ? sub->until_ms - now : 0;
 }
 
+static bool all_retained(const struct sub *sub)
+{
+    return sub->retained_only && sub->finished >= sub->snapshots;
+}
+
+static void on_live(void *arg)
+{
+    struct sub *sub = arg;
+    sub->finished++;
+    if (sub->waiting && all_retained(sub))
+        sluice_interrupt(sub->client);
+}
+
 /* Prints what has come without waiting, so that a burst is written in large pieces, then flushes and waits. */
-static enum sluice_status next(struct sluice *client, const struct sub *sub, struct sluice_message *message)
+static enum sluice_status next(struct sluice *client, struct sub *sub, struct sluice_message *message)
 {
     enum sluice_status status = sluice_next(client, 0, message);
-    if (status != SLUICE_TIMEOUT)
+    if (status != SLUICE_TIMEOUT || all_retained(sub))
         return status;
     if (!output_flush())
         return SLUICE_IO;
-    return sluice_next(client, time_left_ms(sub), message);
+    sub->waiting = true;
+    status = sluice_next(client, time_left_ms(sub), message);
+    sub->waiting = false;
+    if (status == SLUICE_INTERRUPTED && all_retained(sub) && !connect_interrupted())
+        status = sluice_next(client, 0, message);
+    return status;
 }
 
 static int receive(struct sluice *client, struct sub *sub)
@@ -138,6 +163,8 @@ static int receive(struct sluice *client, struct sub *sub)
         status = sub->wait_s > 0 && time_left_ms(sub) == 0 ? SLUICE_TIMEOUT : next(client, sub, &message);
         if (status != SLUICE_OK)
             break;
+        if (sub->retained_only && !message.retained)
+            continue;
         format_print(stdout, &sub->format, &message);
         sub->received++;
         if (ferror(stdout))
@@ -147,7 +174,7 @@ static int receive(struct sluice *client, struct sub *sub)
     if (written != CLI_OK || output_reader_gone())
         return written;
     if (status == SLUICE_TIMEOUT)
-        return CLI_TIMEOUT;
+        return all_retained(sub) ? CLI_OK : CLI_TIMEOUT;
     if (status == SLUICE_CLOSED)
         return connect_explain(client, "the connection has", "ended");
     return CLI_OK;
@@ -156,9 +183,14 @@ static int receive(struct sluice *client, struct sub *sub)
 static int run(struct sluice *client, struct sub *sub, int argc, char **argv)
 {
     sub->until_ms = now_ms() + (uint64_t)(sub->wait_s * 1000);
-    for (int i = 0; i < argc; i++)
-        if (sluice_subscribe(client, argv[i], &sub->subscribe, NULL, NULL) != SLUICE_OK)
+    sub->client = client;
+    connect_on_live(on_live, sub);
+    for (int i = 0; i < argc; i++) {
+        struct sluice_granted granted = {0};
+        if (sluice_subscribe(client, argv[i], &sub->subscribe, NULL, &granted) != SLUICE_OK)
             return connect_explain(client, "cannot subscribe to", argv[i]);
+        sub->snapshots += granted.retained;
+    }
     if (sub->common.verbose)
         output_notice("subscribed");
     return receive(client, sub);

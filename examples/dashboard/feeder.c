@@ -6,7 +6,7 @@
  *   metrics/HOST/load/1     0.42        load/5, load/15
  *   metrics/HOST/disk/read  524288      bytes per second; disk/written
  *   metrics/HOST/net/eth0/rx 18230      bytes per second; net/eth0/tx, ...
- *   metrics/HOST/info       {"cores":4,"memory_total":...}   once a second: nothing is retained by the broker yet
+ *   metrics/HOST/info       {"cores":4,"memory_total":...}   once a second, and retained: a new page knows it at once
  *
  * Every payload is a JSON value. While the broker is away nothing is queued: a dashboard wants the present.
  */
@@ -23,7 +23,7 @@
 
 #include "examples/dashboard/sampler.h"
 
-enum { INTERVAL_MS = 100, INFO_EVERY = 10, HOST_MAX = 64, EXIT_USAGE = 2 };
+enum { INTERVAL_MS = 100, INFO_EVERY = 10, INFO_RETAIN_MS = 10000, HOST_MAX = 64, EXIT_USAGE = 2 };
 
 struct feeder {
     uv_loop_t loop;
@@ -39,12 +39,15 @@ struct feeder {
 
 /* ---- publishing ----------------------------------------------------------------------------------------- */
 
-/* SLUICE_AGAIN is fine here: the next figure replaces this one in a tenth of a second. */
-static void publish(struct feeder *feeder, const char *series, const char *payload)
+/* Retained for so many milliseconds; 0: not at all. SLUICE_AGAIN is fine here: the next figure replaces this one in a tenth of a second. */
+static void publish(struct feeder *feeder, const char *series, const char *payload, uint64_t retain_ms)
 {
     char topic[256];
     snprintf(topic, sizeof topic, "metrics/%s/%s", feeder->host, series);
-    struct sluice_publish message = {.topic = sluice_str(topic), .payload = sluice_str(payload)};
+    struct sluice_publish message = {.topic = sluice_str(topic),
+                                     .payload = sluice_str(payload),
+                                     .retain = retain_ms > 0,
+                                     .ttl_ms = retain_ms};
     (void)sluice_uv_publish(feeder->client, &message, NULL, NULL);
 }
 
@@ -54,7 +57,7 @@ static void publish_figure(void *context, const char *series, double value, int 
     char payload[64];
     if (sluice_uv_is_open(feeder->client)) {
         snprintf(payload, sizeof payload, "%.*f", decimals, value);
-        publish(feeder, series, payload);
+        publish(feeder, series, payload, 0);
     }
 }
 
@@ -63,7 +66,7 @@ static void publish_info(struct feeder *feeder)
     char payload[128];
     snprintf(payload, sizeof payload, "{\"cores\":%u,\"memory_total\":%" PRIu64 ",\"interval_ms\":%d}",
              sampler_cores(feeder->sampler), sampler_memory_total_bytes(feeder->sampler), INTERVAL_MS);
-    publish(feeder, "info", payload);
+    publish(feeder, "info", payload, INFO_RETAIN_MS);
 }
 
 /* Samples are taken even while nobody takes them, so that the first rates after an outage are right. */

@@ -170,6 +170,28 @@ class WithABroker(broker.BrokerTest):
         self.assertEqual(out[:10000], ["a x"] * 10000)
         self.assertEqual(out[10000:], [f"a {i}" for i in range(10000)])
 
+    def test_what_is_retained_is_there_later_until_it_is_cleared(self):
+        for topic, payload in (("room/1", "old"), ("room/1", "new"), ("room/2", "x"), ("room/3", "y")):
+            self.ok("pub", "--retain", topic, payload)
+        self.ok("pub", "--retain", "room/2")
+        done = self.cli("sub", "--retained-only", "-v", "room/#", "room/+/x", "other")
+        self.assertEqual((done.returncode, done.stdout), (OK, "room/1 new\nroom/3 y\n"))
+        sub = self.sub("-C", "3", "--format", "%r %t %p", "room/#")
+        self.ok("pub", "--retain", "room/1", "live")
+        self.assertEqual(self.finish(sub)[0], "1 room/1 new\n1 room/3 y\n0 room/1 live\n")
+        first = json.loads(self.cli("sub", "-C", "1", "--json", "room/3").stdout)
+        self.assertIs(first["retained"], True)
+        self.assertEqual(self.cli("sub", "--retained-only", "nothing").returncode, OK)
+
+    def test_many_retained_values_are_all_printed(self):
+        self.ok("pub", "-n", "1", "--retain", "m/0", "x")
+        with self.broker.connect() as client:
+            for n in range(1, 5000):
+                client.send(4, 0, f"m/{n}", b"x" * 100, {"retain": True})
+            client.fence()
+        done = self.cli("sub", "--retained-only", "--format", "%t", "m/#")
+        self.assertEqual(sorted(done.stdout.split()), sorted(f"m/{n}" for n in range(5000)))
+
     def test_rate_spreads_the_messages(self):
         started = time.monotonic()
         self.ok("pub", "-n", "11", "--rate", "50", "a", "x")
