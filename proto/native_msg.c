@@ -7,14 +7,17 @@
 
 /* ---- writing -------------------------------------------------------------------------------------------- */
 
-size_t native_msg_bytes_max(const struct native_pub *pub)
+/* The two below have one hot caller each, into which the linker puts them; so retained values, which are written now and
+ * then, have copies of their own. */
+__attribute__((always_inline)) static inline size_t bytes_max(const struct native_pub *pub)
 {
     size_t fixed = NATIVE_SIZE_BYTES + 2 + 2 * PUT_HEAD_MAX;
     size_t meta = pub->flags & NATIVE_PUB_META ? publish_options_bytes_max(pub) : 0;
     return fixed + pub->topic.len + pub->payload.len + meta;
 }
 
-size_t native_put_msg(uint8_t *out, const struct native_pub *pub, uint64_t ts_ms)
+__attribute__((always_inline)) static inline size_t put_msg(uint8_t *out, const struct native_pub *pub,
+                                                            uint64_t ts_ms)
 {
     uint8_t *frame = out + NATIVE_SIZE_BYTES, *at = frame;
     bool meta = pub->flags & NATIVE_PUB_META;
@@ -28,6 +31,26 @@ size_t native_put_msg(uint8_t *out, const struct native_pub *pub, uint64_t ts_ms
     assert(len <= UINT32_MAX);
     native_put_size(out, (uint32_t)len);
     return NATIVE_SIZE_BYTES + len;
+}
+
+size_t native_msg_bytes_max(const struct native_pub *pub)
+{
+    return bytes_max(pub);
+}
+
+size_t native_put_msg(uint8_t *out, const struct native_pub *pub, uint64_t ts_ms)
+{
+    return put_msg(out, pub, ts_ms);
+}
+
+enum err native_encode_retained(struct wire_buf *out, const struct native_pub *pub, uint64_t ts_ms)
+{
+    struct native_pub value = *pub;
+    value.flags |= NATIVE_PUB_RETAINED;
+    enum err e = wire_buf_reserve(out, bytes_max(&value));
+    if (e == ERR_NONE)
+        out->len += put_msg(out->data + out->len, &value, ts_ms);
+    return e;
 }
 
 /* ---- looking into what was written ---------------------------------------------------------------------- */

@@ -18,6 +18,10 @@ size_t native_msg_bytes_max(const struct native_pub *pub);
  * holds the bytes can tell when it expires, or how old it is. */
 size_t native_put_msg(uint8_t *out, const struct native_pub *pub, uint64_t ts_ms);
 
+/* The MSG of the value that the publish leaves behind: with `retained` and `ts_ms`. ERR_NO_MEMORY. */
+MUST_CHECK enum err native_encode_retained(struct wire_buf *out, const struct native_pub *pub,
+                                           uint64_t ts_ms);
+
 /* The few fields of a MSG pair (starting at its size bytes) that delivery needs while a subscriber is blocked.
  * The input was written by native_put_msg(): malformed input is a bug and asserts. */
 struct native_msg_peek {

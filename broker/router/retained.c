@@ -138,12 +138,11 @@ static enum err admit(struct retained_table *table, struct span topic, const str
 static enum err make_body(struct retained_table *table, const struct native_pub *pub, struct chunk **chunk,
                           uint32_t *len, const char **text)
 {
-    struct native_pub value = *pub;
-    value.flags |= NATIVE_PUB_RETAINED;
-    enum err e = wire_buf_reserve(&table->scratch, native_msg_bytes_max(&value));
+    table->scratch.len = 0;
+    enum err e = native_encode_retained(&table->scratch, pub, *table->config.unix_ms);
     if (e)
         return e;
-    *len = (uint32_t)native_put_msg(table->scratch.data, &value, *table->config.unix_ms);
+    *len = (uint32_t)table->scratch.len;
     *chunk = chunk_new_single(table->config.pool, *len);
     if (!*chunk)
         return ERR_NO_MEMORY;
